@@ -1,0 +1,41 @@
+# tether_folder(name USES folders... PACKAGES targets...): the static library of src/<name>.
+# A folder without sources yet is an interface library, so that others can already name it.
+function(tether_folder name)
+  cmake_parse_arguments(ARG "" "" "USES;PACKAGES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
+  set(target tether_${name})
+  if(sources)
+    add_library(${target} STATIC ${sources})
+    set(scope PUBLIC)
+    target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:tether_flags>)
+  else()
+    add_library(${target} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(${target} ${scope}
+    $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  foreach(used IN LISTS ARG_USES)
+    target_link_libraries(${target} ${scope} tether_${used})
+  endforeach()
+  target_link_libraries(${target} ${scope} ${ARG_PACKAGES})
+  set_property(GLOBAL APPEND PROPERTY TETHER_FOLDERS ${name})
+endfunction()
+
+# tether_test(folder USES folders...): tests/<folder>/*.cpp as one executable test_<folder>,
+# every test known to ctest by its own name.
+function(tether_test name)
+  cmake_parse_arguments(ARG "" "" "USES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${name}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${name} ${sources})
+  target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(test_${name} PRIVATE tether_flags tether_${name} tether_test_support GTest::gtest)
+  foreach(used IN LISTS ARG_USES)
+    target_link_libraries(test_${name} PRIVATE tether_${used})
+  endforeach()
+  target_compile_definitions(test_${name} PRIVATE TETHER_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
+                       DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+endfunction()

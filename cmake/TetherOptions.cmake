@@ -1,0 +1,33 @@
+# Options a user may set, each one line; then what every target of the project is compiled with.
+option(TETHER_TESTS "build the tests and benchmarks" ON)
+option(TETHER_MPI "use MPI between processes" ON)
+option(TETHER_CUDA "build for NVIDIA devices as well" OFF)
+option(TETHER_WERROR "treat warnings as errors" ON)
+set(TETHER_ARCH "native" CACHE STRING "instruction set: native, or a -march value such as x86-64-v3")
+set(TETHER_SANITIZE "" CACHE STRING "sanitizers, such as address,undefined or thread")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+find_program(TETHER_CCACHE ccache)
+if(TETHER_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${TETHER_CCACHE})
+endif()
+
+add_library(tether_flags INTERFACE)
+target_compile_options(tether_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow
+                       $<$<BOOL:${TETHER_WERROR}>:-Werror> -march=${TETHER_ARCH}
+                       # One rounding per written operation, whatever the optimiser would like:
+                       # results must not depend on how a loop happens to be compiled.
+                       -ffp-contract=off -fno-math-errno -fno-trapping-math)
+if(TETHER_SANITIZE)
+  target_compile_options(tether_flags INTERFACE -fsanitize=${TETHER_SANITIZE} -fno-omit-frame-pointer
+                         -fno-sanitize-recover=all)
+  target_link_options(tether_flags INTERFACE -fsanitize=${TETHER_SANITIZE})
+endif()
