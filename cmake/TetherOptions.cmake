@@ -23,9 +23,10 @@ endif()
 add_library(tether_flags INTERFACE)
 target_compile_options(tether_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow
                        $<$<BOOL:${TETHER_WERROR}>:-Werror> -march=${TETHER_ARCH}
-                       # One rounding per written operation, whatever the optimiser would like:
-                       # results must not depend on how a loop happens to be compiled.
-                       -ffp-contract=off -fno-math-errno -fno-trapping-math)
+                       -fno-math-errno -fno-trapping-math)
+# One rounding per written operation on the host side of a step (data, update rules, measures);
+# the folders that do the arithmetic of a network fuse multiply-adds everywhere.
+set(TETHER_FUSED_FOLDERS device ops)
 if(TETHER_SANITIZE)
   target_compile_options(tether_flags INTERFACE -fsanitize=${TETHER_SANITIZE} -fno-omit-frame-pointer
                          -fno-sanitize-recover=all)

@@ -1,0 +1,85 @@
+// Runs a program on the host. Every intermediate has a place in one arena, assigned by liveness for
+// a capacity of rows; after the first run with the largest batch nothing is allocated.
+#pragma once
+
+#include "tether/program/program.hpp"
+
+#include <array>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tether {
+
+// The vectors a program works on; shared by all executors of a model (threads read the same
+// parameters and packed weights, each has its own gradient).
+template <class T>
+struct Environment {
+    const T* parameters = nullptr;
+    T* gradient = nullptr;         // [parameters.size()]; null for programs without reverse pass
+    const T* state = nullptr;      // [states.size()]
+    T* next_state = nullptr;       // may equal `state`
+    const T* control = nullptr;    // in the order of Program::controls
+    const T* packed = nullptr;     // from PackedWeights
+    const Exchange* exchange = nullptr;
+    bool commits_state = true;
+};
+
+// The packed copies of a program's weights, renewed after every change of the parameters.
+template <class T>
+class PackedWeights {
+public:
+    explicit PackedWeights(const Program& program);
+    // Packs share `part` of `parts` (by elements, whole matrices).
+    void renew(const T* parameters, int part = 0, int parts = 1);
+    [[nodiscard]] const T* data() const { return buffer_.data(); }
+    [[nodiscard]] static std::vector<Index> offsets(const Program& program);
+
+private:
+    std::vector<WeightView> views_;
+    std::vector<Index> offset_;
+    std::vector<T> buffer_;
+};
+
+enum class Checking : bool { none, debug };
+
+template <class T>
+class HostExecutor {
+public:
+    // Debug checking: freed regions are poisoned with NaN before reuse, every output is checked for
+    // NaN and infinity after its node, naming node, row and column.
+    explicit HostExecutor(const Program& program, Checking checking = Checking::none);
+
+    void run(const BatchPart<T>& batch, const Environment<T>& environment);
+    // As run, but only the nodes [first, last).
+    void run_nodes(const BatchPart<T>& batch, const Environment<T>& environment, std::size_t first, std::size_t last);
+
+    [[nodiscard]] std::span<const T> value(Value v) const; // of the last run
+    [[nodiscard]] std::span<const T> output(const std::string& name) const;
+    void copy_sums(T* to) const; // Program::sums, one after the other
+
+    [[nodiscard]] std::size_t arena_bytes() const { return arena_.size() * sizeof(T); }
+    [[nodiscard]] long allocations() const { return allocations_; } // times that memory had to grow
+    [[nodiscard]] const Program& program() const { return program_; }
+    // Floating-point operations of the nodes as last run.
+    [[nodiscard]] double flop() const;
+
+private:
+    void plan(const BatchPart<T>& batch);
+    void bind(const BatchPart<T>& batch, const Environment<T>& environment);
+    void check_node(std::size_t n) const;
+
+    const Program& program_;
+    Checking checking_;
+    std::array<Index, axis_count> capacity_{};
+    std::vector<Index> place_;                   // per value: offset in the arena, -1 outside
+    std::vector<std::vector<int>> dies_after_;   // per node: values not needed any more (debug)
+    std::vector<T> arena_;
+    std::vector<T> scratch_;
+    std::vector<Index> lane_scratch_;
+    std::vector<typename Run<T>::Operand> operands_;
+    std::vector<std::array<std::size_t, 3>> spans_; // per node: first input, first output, end
+    long allocations_ = 0;
+};
+
+} // namespace tether

@@ -1,0 +1,75 @@
+// A recorded program: values, nodes in execution order, and what is read from and given back to the
+// outside. Reverse nodes are appended to the same list (differentiate), so planning, execution,
+// counting and capture see one list.
+#pragma once
+
+#include "tether/program/op.hpp"
+#include "tether/program/parameters.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tether {
+
+enum class ValueKind : std::uint8_t {
+    input,        // a field of the batch
+    parameter,    // in the flat parameter vector
+    gradient,     // of a parameter, in the flat gradient vector
+    state,        // kept between steps, not trained (running statistics): current
+    next_state,   // the same, as it will be after this step
+    control,      // a scalar set per step (gates, 1/count)
+    intermediate  // in the arena
+};
+
+struct ValueInfo {
+    ValueKind kind = ValueKind::intermediate;
+    Extent extent;
+    Index columns = 0;
+    Index offset = 0;            // place in its vector; fields: number of the field
+    bool needs_gradient = false;
+    std::string name;
+};
+
+// A buffer of a model that is not trained: batch statistics, power-iteration vectors.
+struct StateBuffer {
+    std::string name; // published name
+    std::vector<Index> shape;
+    double initial = 0;
+    Index offset = 0, size = 0;
+    std::vector<double> initial_values; // overrides `initial` when not empty
+};
+
+class StateSet {
+public:
+    int require(StateBuffer buffer); // as ParameterSet::require
+    [[nodiscard]] const std::vector<StateBuffer>& all() const { return buffers_; }
+    [[nodiscard]] Index size() const { return size_; }
+    template <class T>
+    void initialise(std::vector<T>& flat) const;
+
+private:
+    std::vector<StateBuffer> buffers_;
+    Index size_ = 0;
+};
+
+struct Program {
+    std::vector<ValueInfo> values;
+    std::vector<Node> nodes;
+    std::size_t forward_nodes = 0;                  // nodes before differentiate() appended its own
+    std::vector<std::string> fields;                // batch fields, in the order of their numbers
+    std::vector<std::string> controls;              // control scalars, in the order of their numbers
+    std::map<std::string, Value> outputs;           // named values kept to the end of the run
+    std::vector<std::pair<std::string, Value>> sums; // one-row values summed over all lanes of the batch
+    std::vector<WeightView> packed;                 // weights to pack before a step
+    std::vector<std::pair<Index, Index>> reached;   // ranges of parameters that the loss reaches, ascending
+    bool exchanges = false;                         // contains sums over all lanes in its middle
+
+    [[nodiscard]] const ValueInfo& info(Value v) const { return values[static_cast<std::size_t>(v.id)]; }
+    [[nodiscard]] Index sum_columns() const;        // total columns of `sums`
+    [[nodiscard]] int control_number(const std::string& name) const; // -1 when the program has none
+};
+
+} // namespace tether

@@ -1,0 +1,307 @@
+// Register-blocked products: block_rows x (2 vectors) of the result stay in registers while k runs.
+// The right-hand panel (k x 2 vectors, contiguous) stays in the first-level cache while the row
+// blocks stream past it. Compiled with contraction on, so that every multiply-add is fused.
+#include "tether/device/gemm.hpp"
+
+#include "src/device/vector.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace tether::device {
+namespace {
+
+template <class T, int Rows, int Vectors>
+struct Tile {
+    Vector<T> v[Rows][Vectors];
+};
+
+// tile += a (Rows x k, element (i, p) at a[i * row_stride + p * k_stride]) times panel.
+template <class T, int Rows, int Vectors>
+[[gnu::always_inline]] inline void accumulate_tile(Tile<T, Rows, Vectors>& tile, const T* a, Index row_stride,
+                                                   Index k_stride, Index k, const T* panel) {
+    for (Index p = 0; p < k; ++p) {
+        Vector<T> right[Vectors];
+#pragma GCC unroll 4
+        for (int j = 0; j < Vectors; ++j) {
+            right[j] = load(panel + p * (Vectors * width<T>) + j * width<T>);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < Rows; ++i) {
+            const T left = a[i * row_stride + p * k_stride];
+#pragma GCC unroll 4
+            for (int j = 0; j < Vectors; ++j) {
+                tile.v[i][j] += left * right[j];
+            }
+        }
+    }
+}
+
+// Rows x (Vectors * width) of c; `columns` of them exist.
+template <class T, int Rows, int Vectors>
+void product_block(std::span<const ProductTerm<T>> terms, const Index* panel_offset, Index row, Index columns, T* c,
+                   Index c_stride, const T* bias, bool accumulate) {
+    constexpr Index panel_width = Vectors * width<T>;
+    Tile<T, Rows, Vectors> tile;
+    const bool whole = columns == panel_width;
+    if (accumulate || bias != nullptr) {
+        T edge[panel_width] = {};
+#pragma GCC unroll 16
+        for (int i = 0; i < Rows; ++i) {
+            const T* from = accumulate ? c + i * c_stride : bias;
+            if (!whole) {
+                std::copy(from, from + columns, edge);
+                from = edge;
+            }
+#pragma GCC unroll 4
+            for (int j = 0; j < Vectors; ++j) {
+                tile.v[i][j] = load(from + j * width<T>);
+            }
+        }
+    } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+            for (int j = 0; j < Vectors; ++j) {
+                tile.v[i][j] = Vector<T>{};
+            }
+        }
+    }
+    for (std::size_t t = 0; t < terms.size(); ++t) {
+        const ProductTerm<T>& term = terms[t];
+        accumulate_tile(tile, term.a + row * term.row_stride, term.row_stride, Index{1}, term.k,
+                        term.packed + panel_offset[t]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+        if (whole) {
+#pragma GCC unroll 4
+            for (int j = 0; j < Vectors; ++j) {
+                store(c + i * c_stride + j * width<T>, tile.v[i][j]);
+            }
+        } else {
+            T edge[panel_width];
+#pragma GCC unroll 4
+            for (int j = 0; j < Vectors; ++j) {
+                store(edge + j * width<T>, tile.v[i][j]);
+            }
+            std::copy(edge, edge + columns, c + i * c_stride);
+        }
+    }
+}
+
+template <class T, int Vectors, int... Rows>
+constexpr auto product_blocks(std::integer_sequence<int, Rows...>) {
+    using Function = void (*)(std::span<const ProductTerm<T>>, const Index*, Index, Index, T*, Index, const T*, bool);
+    return std::array<Function, sizeof...(Rows)>{&product_block<T, Rows + 1, Vectors>...};
+}
+
+// One panel of the transposed product for one lane: out[i, 0..panel) over i < columns_a.
+template <class T, int Rows, int Vectors>
+void transposed_block(const T* a, Index row_stride, Index component_stride, Index components, Index rows,
+                      const T* panel, T* out) {
+    Tile<T, Rows, Vectors> tile{};
+    for (Index m = 0; m < components; ++m) {
+        accumulate_tile(tile, a + m * component_stride, Index{1}, row_stride, rows,
+                        panel + m * rows * (Vectors * width<T>));
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+        for (int j = 0; j < Vectors; ++j) {
+            store(out + i * (Vectors * width<T>) + j * width<T>, tile.v[i][j]);
+        }
+    }
+}
+
+template <class T, int Vectors, int... Rows>
+constexpr auto transposed_blocks(std::integer_sequence<int, Rows...>) {
+    using Function = void (*)(const T*, Index, Index, Index, Index, const T*, T*);
+    return std::array<Function, sizeof...(Rows)>{&transposed_block<T, Rows + 1, Vectors>...};
+}
+
+constexpr std::make_integer_sequence<int, block_rows> all_rows{};
+
+template <class T, int Vectors>
+void multiply_panel(Index rows, std::span<const ProductTerm<T>> terms, const Index* panel_offset, Index columns, T* c,
+                    Index c_stride, const T* bias, bool accumulate) {
+    static constexpr auto blocks = product_blocks<T, Vectors>(all_rows);
+    Index row = 0;
+    while (row < rows) {
+        // Never leave a sliver behind: the last two blocks share what remains.
+        Index count = std::min<Index>(block_rows, rows - row);
+        if (rows - row > block_rows && rows - row < 2 * block_rows) {
+            count = (rows - row + 1) / 2;
+        }
+        blocks[static_cast<std::size_t>(count - 1)](terms, panel_offset, row, columns, c + row * c_stride, c_stride,
+                                                    bias, accumulate);
+        row += count;
+    }
+}
+
+template <class T>
+void add(T* to, const T* left, const T* right, Index n) {
+    for (Index i = 0; i < n; ++i) {
+        to[i] = left[i] + right[i];
+    }
+}
+
+template <class T, int Vectors>
+void transposed_panel(std::span<const Index> lane_begin, Index components, const Factor<T>& a, const Factor<T>& b,
+                      Index first, T* c, Index c_stride, bool accumulate, std::vector<T>& scratch) {
+    static constexpr auto blocks = transposed_blocks<T, Vectors>(all_rows);
+    constexpr Index panel_width = Vectors * width<T>;
+    const Index columns = std::min<Index>(panel_width, b.columns - first);
+    const Index lanes = static_cast<Index>(lane_begin.size()) - 1;
+    Index most_rows = 0;
+    Index levels = 1;
+    for (Index l = 0; l < lanes; ++l) {
+        most_rows = std::max(most_rows, lane_begin[static_cast<std::size_t>(l + 1)] - lane_begin[static_cast<std::size_t>(l)]);
+    }
+    while ((Index{1} << (levels - 1)) < lanes) {
+        ++levels;
+    }
+    const Index area = a.columns * panel_width;
+    const std::size_t needed = static_cast<std::size_t>(most_rows * components * panel_width + (levels + 1) * area);
+    if (scratch.size() < needed) {
+        scratch.resize(needed);
+    }
+    T* packed = scratch.data();
+    T* level_sum = packed + most_rows * components * panel_width;
+    T* current = level_sum + levels * area;
+    for (Index l = 0; l < lanes; ++l) {
+        const Index begin = lane_begin[static_cast<std::size_t>(l)];
+        const Index rows = lane_begin[static_cast<std::size_t>(l + 1)] - begin;
+        for (Index m = 0; m < components; ++m) {
+            for (Index r = 0; r < rows; ++r) {
+                const T* from = b.data + (begin + r) * b.row_stride + m * b.component_stride + first;
+                T* to = packed + (m * rows + r) * panel_width;
+                if (columns == panel_width) {
+#pragma GCC unroll 4
+                    for (int j = 0; j < Vectors; ++j) {
+                        store(to + j * width<T>, load(from + j * width<T>));
+                    }
+                } else {
+                    std::copy(from, from + columns, to);
+                    std::fill(to + columns, to + panel_width, T(0));
+                }
+            }
+        }
+        for (Index i = 0; i < a.columns;) {
+            const Index count = std::min<Index>(block_rows, a.columns - i);
+            blocks[static_cast<std::size_t>(count - 1)](a.data + begin * a.row_stride + i, a.row_stride,
+                                                        a.component_stride, components, rows, packed,
+                                                        current + i * panel_width);
+            i += count;
+        }
+        // Binary counter: leaf l completes as many subtrees as l has trailing one bits.
+        Index level = 0;
+        for (Index bits = l; (bits & 1) != 0; bits >>= 1) {
+            add(current, level_sum + level * area, current, area);
+            ++level;
+        }
+        if (l + 1 < lanes) {
+            std::copy(current, current + area, level_sum + level * area);
+        }
+    }
+    for (Index i = 0; i < a.columns; ++i) {
+        const T* from = current + i * panel_width;
+        T* to = c + i * c_stride + first;
+        for (Index j = 0; j < columns; ++j) {
+            to[j] = accumulate ? to[j] + from[j] : from[j];
+        }
+    }
+}
+
+// Widest panels first; a remainder of at most one vector takes a panel of one vector.
+template <class T>
+bool narrow(Index first, Index n) {
+    return n - first <= width<T>;
+}
+
+} // namespace
+
+template <class T>
+Index packed_size(Index k, Index n) {
+    return k * ((n + width<T> - 1) / width<T>)*width<T>;
+}
+
+template <class T>
+void pack(const T* w, Index k_stride, Index n_stride, Index k, Index n, T* packed) {
+    for (Index first = 0; first < n;) {
+        const Index panel = narrow<T>(first, n) ? width<T> : 2 * width<T>;
+        const Index columns = std::min(panel, n - first);
+        if (n_stride == 1) {
+            for (Index i = 0; i < k; ++i) {
+                const T* from = w + i * k_stride + first;
+                std::copy(from, from + columns, packed + i * panel);
+                std::fill(packed + i * panel + columns, packed + (i + 1) * panel, T(0));
+            }
+        } else {
+            // Columns of the panel are rows of w: read whole cache lines of each in turn.
+            constexpr Index stripe = 64 / static_cast<Index>(sizeof(T));
+            for (Index i0 = 0; i0 < k; i0 += stripe) {
+                const Index i1 = std::min(i0 + stripe, k);
+                for (Index j = 0; j < panel; ++j) {
+                    for (Index i = i0; i < i1; ++i) {
+                        packed[i * panel + j] =
+                            j < columns ? w[i * k_stride + (first + j) * n_stride] : T(0);
+                    }
+                }
+            }
+        }
+        packed += k * panel;
+        first += columns;
+    }
+}
+
+template <class T>
+void multiply(Index rows, std::span<const ProductTerm<T>> terms, Index n, T* c, Index c_stride, const T* bias,
+              bool accumulate) {
+    constexpr std::size_t most_terms = 16;
+    Index offset[most_terms] = {};
+    for (Index first = 0; first < n;) {
+        const Index panel = narrow<T>(first, n) ? width<T> : 2 * width<T>;
+        const Index columns = std::min(panel, n - first);
+        const T* panel_bias = bias != nullptr ? bias + first : nullptr;
+        // More terms than fit are added in further passes: the chain of additions is the same.
+        for (std::size_t t = 0; t < std::max<std::size_t>(terms.size(), 1); t += most_terms) {
+            const auto some = terms.subspan(t, std::min(most_terms, terms.size() - t));
+            for (std::size_t s = 0; s < some.size(); ++s) {
+                offset[s] = first * some[s].k;
+            }
+            if (panel == width<T>) {
+                multiply_panel<T, 1>(rows, some, offset, columns, c + first, c_stride, panel_bias, accumulate || t > 0);
+            } else {
+                multiply_panel<T, 2>(rows, some, offset, columns, c + first, c_stride, panel_bias, accumulate || t > 0);
+            }
+        }
+        first += columns;
+    }
+}
+
+template <class T>
+void multiply_transposed(std::span<const Index> lane_begin, Index components, Factor<T> a, Factor<T> b, T* c,
+                         Index c_stride, bool accumulate, std::vector<T>& scratch) {
+    for (Index first = 0; first < b.columns;) {
+        if (narrow<T>(first, b.columns)) {
+            transposed_panel<T, 1>(lane_begin, components, a, b, first, c, c_stride, accumulate, scratch);
+            first += width<T>;
+        } else {
+            transposed_panel<T, 2>(lane_begin, components, a, b, first, c, c_stride, accumulate, scratch);
+            first += 2 * width<T>;
+        }
+    }
+}
+
+#define TETHER_INSTANTIATE(T)                                                                                          \
+    template Index packed_size<T>(Index, Index);                                                                       \
+    template void pack<T>(const T*, Index, Index, Index, Index, T*);                                                   \
+    template void multiply<T>(Index, std::span<const ProductTerm<T>>, Index, T*, Index, const T*, bool);               \
+    template void multiply_transposed<T>(std::span<const Index>, Index, Factor<T>, Factor<T>, T*, Index, bool,         \
+                                         std::vector<T>&);
+TETHER_INSTANTIATE(float)
+TETHER_INSTANTIATE(double)
+
+} // namespace tether::device

@@ -1,0 +1,102 @@
+#include "tether/program/parameters.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/core/philox.hpp"
+
+#include <fmt/ranges.h>
+
+#include <numeric>
+#include <utility>
+
+namespace tether {
+namespace {
+
+std::uint64_t name_key(const std::string& name) { // FNV-1a, 40 bits are used by the stream
+    std::uint64_t hash = 14695981039346656037ULL;
+    for (const char c : name) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+    }
+    return hash & 0xFFFFFFFFFFULL;
+}
+
+} // namespace
+
+int ParameterSet::require(Parameter parameter) {
+    if (const int known = find(parameter.name); known >= 0) {
+        check(at(known).shape == parameter.shape && at(known).published == parameter.published,
+              "parameter {} is declared twice with different shapes: {} and {}", parameter.name, at(known).shape,
+              parameter.shape);
+        return known;
+    }
+    parameter.size =
+        std::accumulate(parameter.shape.begin(), parameter.shape.end(), Index{1}, std::multiplies<Index>());
+    check(parameter.published.empty() || static_cast<Index>(parameter.published.size()) == parameter.size,
+          "parameter {}: layout of {} elements for {} values", parameter.name, parameter.published.size(),
+          parameter.size);
+    parameter.offset = size_;
+    size_ += parameter.size;
+    const int number = static_cast<int>(parameters_.size());
+    by_name_.emplace(parameter.name, number);
+    parameters_.push_back(std::move(parameter));
+    return number;
+}
+
+int ParameterSet::find(const std::string& name) const {
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? -1 : found->second;
+}
+
+Index ParameterSet::count(ParameterKind kind) const {
+    Index total = 0;
+    for (const Parameter& p : parameters_) {
+        total += p.kind == kind ? p.size : 0;
+    }
+    return total;
+}
+
+template <class T>
+void ParameterSet::initialise(std::uint64_t seed, std::span<T> flat) const {
+    for (const Parameter& p : parameters_) {
+        RandomStream random(seed, Purpose::initialisation, name_key(p.name));
+        for (Index k = 0; k < p.size; ++k) {
+            double value = p.initial.scale;
+            if (p.initial.law == Initial::Law::uniform) {
+                value *= 2 * random.uniform() - 1;
+            } else if (p.initial.law == Initial::Law::normal) {
+                value *= random.normal();
+            }
+            flat[static_cast<std::size_t>(p.offset + k)] = static_cast<T>(value);
+        }
+    }
+}
+
+template <class T>
+std::vector<double> ParameterSet::to_published(int number, std::span<const T> flat) const {
+    const Parameter& p = at(number);
+    std::vector<double> values(static_cast<std::size_t>(p.size));
+    for (Index k = 0; k < p.size; ++k) {
+        const Index to = p.published.empty() ? k : p.published[static_cast<std::size_t>(k)];
+        values[static_cast<std::size_t>(to)] = static_cast<double>(flat[static_cast<std::size_t>(p.offset + k)]);
+    }
+    return values;
+}
+
+template <class T>
+void ParameterSet::from_published(int number, std::span<const double> values, std::span<T> flat) const {
+    const Parameter& p = at(number);
+    check(static_cast<Index>(values.size()) == p.size, ExitCode::data, "parameter {}: {} values for shape {}", p.name,
+          values.size(), p.shape);
+    for (Index k = 0; k < p.size; ++k) {
+        const Index from = p.published.empty() ? k : p.published[static_cast<std::size_t>(k)];
+        flat[static_cast<std::size_t>(p.offset + k)] = static_cast<T>(values[static_cast<std::size_t>(from)]);
+    }
+}
+
+template void ParameterSet::initialise<float>(std::uint64_t, std::span<float>) const;
+template void ParameterSet::initialise<double>(std::uint64_t, std::span<double>) const;
+template std::vector<double> ParameterSet::to_published<float>(int, std::span<const float>) const;
+template std::vector<double> ParameterSet::to_published<double>(int, std::span<const double>) const;
+template void ParameterSet::from_published<float>(int, std::span<const double>, std::span<float>) const;
+template void ParameterSet::from_published<double>(int, std::span<const double>, std::span<double>) const;
+
+} // namespace tether

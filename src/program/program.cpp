@@ -1,0 +1,52 @@
+#include "tether/program/program.hpp"
+
+#include "tether/core/error.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+namespace tether {
+
+int StateSet::require(StateBuffer buffer) {
+    for (std::size_t i = 0; i < buffers_.size(); ++i) {
+        if (buffers_[i].name == buffer.name) {
+            check(buffers_[i].shape == buffer.shape, "buffer {} is declared twice with different shapes", buffer.name);
+            return static_cast<int>(i);
+        }
+    }
+    buffer.size = std::accumulate(buffer.shape.begin(), buffer.shape.end(), Index{1}, std::multiplies<Index>());
+    buffer.offset = size_;
+    size_ += buffer.size;
+    buffers_.push_back(std::move(buffer));
+    return static_cast<int>(buffers_.size()) - 1;
+}
+
+template <class T>
+void StateSet::initialise(std::vector<T>& flat) const {
+    flat.resize(static_cast<std::size_t>(size_));
+    for (const StateBuffer& b : buffers_) {
+        for (Index k = 0; k < b.size; ++k) {
+            flat[static_cast<std::size_t>(b.offset + k)] = static_cast<T>(
+                b.initial_values.empty() ? b.initial : b.initial_values[static_cast<std::size_t>(k)]);
+        }
+    }
+}
+
+template void StateSet::initialise<float>(std::vector<float>&) const;
+template void StateSet::initialise<double>(std::vector<double>&) const;
+
+Index Program::sum_columns() const {
+    Index total = 0;
+    for (const auto& [name, value] : sums) {
+        total += info(value).columns;
+    }
+    return total;
+}
+
+int Program::control_number(const std::string& name) const {
+    const auto found = std::ranges::find(controls, name);
+    return found == controls.end() ? -1 : static_cast<int>(found - controls.begin());
+}
+
+} // namespace tether
