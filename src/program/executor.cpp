@@ -94,6 +94,7 @@ HostExecutor<T>::HostExecutor(const Program& program, Checking checking) : progr
         at = spans_.back()[2];
     }
     operands_.resize(at);
+    packed_offset_ = PackedWeights<T>::offsets(program_);
 }
 
 template <class T>
@@ -204,6 +205,7 @@ void HostExecutor<T>::run_nodes(const BatchPart<T>& batch, const Environment<T>&
     Run<T> r;
     r.batch = &batch;
     r.packed = environment.packed;
+    r.packed_offset = packed_offset_;
     r.exchange = environment.exchange;
     r.commits_state = environment.commits_state;
     r.scratch = &scratch_;

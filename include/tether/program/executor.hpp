@@ -77,6 +77,7 @@ private:
     std::vector<T> arena_;
     std::vector<T> scratch_;
     std::vector<Index> lane_scratch_;
+    std::vector<Index> packed_offset_;
     std::vector<typename Run<T>::Operand> operands_;
     std::vector<std::array<std::size_t, 3>> spans_; // per node: first input, first output, end
     long allocations_ = 0;

@@ -36,6 +36,7 @@ struct Run {
     const BatchPart<T>* batch = nullptr;
     std::span<const Operand> inputs, outputs;
     const T* packed = nullptr;               // all packed weights of the program
+    std::span<const Index> packed_offset;    // of each of Program::packed in them
     const Exchange* exchange = nullptr;      // null or empty: this part is the whole batch
     std::vector<T>* scratch = nullptr;       // grows to what the largest operation needs, then stays
     bool commits_state = true;               // only one of several executions of a step keeps new state

@@ -1,0 +1,31 @@
+// Between nodes, edges and graphs. Sums run over the edges of a node in one fixed order (ascending
+// edge number), so no result depends on how nodes are distributed.
+#pragma once
+
+#include "tether/kernels/activation.hpp"
+#include "tether/program/builder.hpp"
+
+#include <optional>
+
+namespace tether::ops {
+
+Value at_receiver(Builder& b, Value node_rows); // x[receiver(e)]
+Value at_sender(Builder& b, Value node_rows);   // x[sender(e)]
+
+// act( r · at_receiver[receiver(e)] + s · at_sender[sender(e)] (+ on_edge[e]) ), r and s constants.
+struct Gather {
+    std::optional<Value> at_receiver, at_sender, on_edge;
+    double receiver_factor = 1, sender_factor = 1;
+    Activation activation = Activation::none;
+};
+Value gather(Builder& b, const Gather& g);
+
+Value sum_at_receiver(Builder& b, Value edge_rows);  // sum over incoming edges
+Value sum_at_sender(Builder& b, Value edge_rows);    // sum over outgoing edges
+Value mean_at_receiver(Builder& b, Value edge_rows); // divided by max(1, number of incoming edges)
+
+Value sum_over_graph(Builder& b, Value node_rows);  // [graphs x columns]
+Value mean_over_graph(Builder& b, Value node_rows); // divided by max(1, nodes of the graph)
+Value to_nodes(Builder& b, Value graph_rows);       // each node gets its graph's row
+
+} // namespace tether::ops

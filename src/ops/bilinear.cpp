@@ -1,0 +1,254 @@
+#include "tether/ops/bilinear.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/kernels/bilinear.hpp"
+#include "tether/ops/block_linear.hpp"
+#include "tether/ops/elementwise.hpp"
+#include "tether/ops/graph.hpp"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+namespace tether::ops {
+namespace {
+
+// The map as tables that a kernel walks: entries grouped by output block.
+struct Tables {
+    std::vector<kernels::BilinearBlock> blocks;
+    std::vector<kernels::BilinearEntry> entries;
+};
+
+// Output columns that no term reaches get a block without entries, so that every column is written.
+Tables tabulate(const BilinearMap& map) {
+    std::map<Index, std::vector<BilinearTerm>> by_column;
+    for (const BilinearTerm& t : map.terms) {
+        by_column[t.out_column].push_back(t);
+    }
+    Tables tables;
+    Index next = 0;
+    const auto empty_until = [&](Index column) {
+        if (column > next) {
+            const auto e = static_cast<Index>(tables.entries.size());
+            tables.blocks.push_back({next, column - next, e, e});
+        }
+    };
+    for (const auto& [column, terms] : by_column) {
+        check(column >= next, "bilinear: output blocks overlap at column {}", column);
+        empty_until(column);
+        const auto first = static_cast<Index>(tables.entries.size());
+        for (const BilinearTerm& t : terms) {
+            check(t.length == terms.front().length, "bilinear: blocks of different length at column {}", column);
+            tables.entries.push_back({t.x_column, t.attribute, t.coefficient});
+        }
+        next = column + terms.front().length;
+        tables.blocks.push_back({column, terms.front().length, first, static_cast<Index>(tables.entries.size())});
+    }
+    empty_until(map.columns);
+    return tables;
+}
+
+BilinearMap transposed(const BilinearMap& map, Index columns) {
+    BilinearMap back{columns, {}};
+    for (const BilinearTerm& t : map.terms) {
+        back.terms.push_back({t.x_column, t.out_column, t.attribute, t.length, t.coefficient});
+    }
+    return back;
+}
+
+// Gradient of the attributes: da[attribute] += coefficient · <x block, dy block>.
+class AttributeGradient : public OpOf<AttributeGradient> {
+public:
+    explicit AttributeGradient(BilinearMap map) : map_(std::move(map)) {}
+    [[nodiscard]] std::string_view name() const override { return "attribute_gradient"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            const T* x = r.in(0) + row * r.in_columns(0);
+            const T* dy = r.in(1) + row * r.in_columns(1);
+            T* da = r.out(0) + row * r.out_columns(0);
+            std::fill_n(da, r.out_columns(0), T(0));
+            for (const BilinearTerm& t : map_.terms) {
+                T sum = 0;
+                for (Index u = 0; u < t.length; ++u) {
+                    sum += x[t.x_column + u] * dy[t.out_column + u];
+                }
+                da[t.attribute] += static_cast<T>(t.coefficient) * sum;
+            }
+        }
+    }
+
+private:
+    BilinearMap map_;
+};
+
+// Inputs: x (or receiver part, sender part[, edge part]), attributes[, add][, bias].
+class BilinearOp : public OpOf<BilinearOp> {
+public:
+    BilinearOp(BilinearMap map, int parts, bool gathered, const BilinearOptions& options)
+        : map_(std::move(map)), tables_(tabulate(map_)), parts_(parts), gathered_(gathered), has_add_(options.add),
+          has_bias_(options.bias) {}
+    [[nodiscard]] std::string_view name() const override { return gathered_ ? "gathered_bilinear" : "bilinear"; }
+
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.out_columns(0);
+        const Index x_columns = r.in_columns(0);
+        const Index a_columns = r.in_columns(parts_);
+        const auto entry_count = static_cast<Index>(tables_.entries.size());
+        const auto needed = static_cast<std::size_t>(entry_count + x_columns + columns);
+        if (r.scratch->size() < needed) {
+            r.scratch->resize(needed);
+        }
+        T* factor = r.scratch->data();
+        T* sum = factor + entry_count;
+        T* start = sum + x_columns;
+        const T* bias = has_bias_ ? r.in(parts_ + 1 + (has_add_ ? 1 : 0)) : nullptr;
+        const Index bias_columns = has_bias_ ? r.in_columns(parts_ + 1 + (has_add_ ? 1 : 0)) : 0;
+        std::fill_n(start, columns, T(0));
+        if (bias != nullptr) {
+            std::copy_n(bias, bias_columns, start);
+        }
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            const T* x = r.in(0) + row * x_columns;
+            if (gathered_) {
+                const auto e = static_cast<std::size_t>(row);
+                const T* __restrict__ at_receiver = r.in(0) + r.batch->topology.receiver[e] * x_columns;
+                const T* __restrict__ at_sender = r.in(1) + r.batch->topology.sender[e] * x_columns;
+                if (parts_ == 3) {
+                    const T* __restrict__ on_edge = r.in(2) + row * x_columns;
+                    for (Index c = 0; c < x_columns; ++c) {
+                        sum[c] = (at_receiver[c] + at_sender[c]) + on_edge[c];
+                    }
+                } else {
+                    for (Index c = 0; c < x_columns; ++c) {
+                        sum[c] = at_receiver[c] + at_sender[c];
+                    }
+                }
+                x = sum;
+            }
+            const T* add = bias != nullptr ? start : nullptr;
+            if (has_add_) {
+                add = r.in(parts_ + 1) + row * columns;
+                if (bias != nullptr) {
+                    for (Index c = 0; c < columns; ++c) {
+                        start[c] = add[c] + (c < bias_columns ? bias[c] : T(0));
+                    }
+                    add = start;
+                }
+            }
+            kernels::bilinear_row(tables_.blocks.data(), static_cast<Index>(tables_.blocks.size()),
+                                  tables_.entries.data(), entry_count, x, r.in(parts_) + row * a_columns, add, factor,
+                                  r.out(0) + row * columns);
+        }
+    }
+
+    void reverse(Reverse& r) const override {
+        Builder& b = r.builder();
+        const Value dy = r.gradient(0);
+        const Value a = r.in(parts_);
+        bool wants_x = false;
+        for (int p = 0; p < parts_; ++p) {
+            wants_x = wants_x || r.wants(p);
+        }
+        if (wants_x) {
+            const Value dx = bilinear(b, dy, a, transposed(map_, b.info(r.in(0)).columns));
+            if (!gathered_) {
+                r.add(0, dx);
+            } else {
+                if (r.wants(0)) {
+                    r.add(0, sum_at_receiver(b, dx));
+                }
+                if (r.wants(1)) {
+                    r.add(1, sum_at_sender(b, dx));
+                }
+                if (parts_ == 3 && r.wants(2)) {
+                    r.add(2, dx);
+                }
+            }
+        }
+        if (r.wants(parts_)) {
+            Value x = r.in(0);
+            if (gathered_) {
+                std::vector<Value> gathered{at_receiver(b, r.in(0)), at_sender(b, r.in(1))};
+                if (parts_ == 3) {
+                    gathered.push_back(r.in(2));
+                }
+                x = add(b, gathered);
+            }
+            r.add(parts_, b.append(std::make_shared<AttributeGradient>(map_), {x, dy}, b.info(a).extent,
+                                   b.info(a).columns));
+        }
+        int next = parts_ + 1;
+        if (has_add_) {
+            if (r.wants(next)) {
+                r.add(next, dy);
+            }
+            ++next;
+        }
+        if (has_bias_ && r.wants(next)) {
+            bias_gradient(b, dy, r.in(next));
+        }
+    }
+
+    [[nodiscard]] double flop(const Run<float>& r) const override {
+        double per_row = gathered_ ? static_cast<double>((parts_ - 1) * r.in_columns(0)) : 0;
+        for (const BilinearTerm& t : map_.terms) {
+            per_row += 2.0 * static_cast<double>(t.length);
+        }
+        return per_row * static_cast<double>(r.out_rows(0));
+    }
+
+private:
+    BilinearMap map_;
+    Tables tables_;
+    int parts_;
+    bool gathered_, has_add_, has_bias_;
+};
+
+void check_map(const Builder& b, Value x, Value attributes, const BilinearMap& map) {
+    for (const BilinearTerm& t : map.terms) {
+        check(t.out_column + t.length <= map.columns && t.x_column + t.length <= b.info(x).columns &&
+                  t.attribute < b.info(attributes).columns,
+              "bilinear: a term reads x columns {} to {} of {} and attribute {} of {}", t.x_column,
+              t.x_column + t.length, b.info(x).columns, t.attribute, b.info(attributes).columns);
+    }
+}
+
+void append_options(std::vector<Value>& in, const BilinearOptions& options) {
+    if (options.add) {
+        in.push_back(*options.add);
+    }
+    if (options.bias) {
+        in.push_back(*options.bias);
+    }
+}
+
+} // namespace
+
+Value bilinear(Builder& b, Value x, Value attributes, const BilinearMap& map, const BilinearOptions& options) {
+    check_map(b, x, attributes, map);
+    check(b.info(x).extent == b.info(attributes).extent, "bilinear: features and attributes of different extents");
+    std::vector<Value> in{x, attributes};
+    append_options(in, options);
+    return b.append(std::make_shared<BilinearOp>(map, 1, false, options), std::move(in), b.info(x).extent, map.columns);
+}
+
+Value gathered_bilinear(Builder& b, Value at_receiver, Value at_sender, std::optional<Value> on_edge, Value attributes,
+                        const BilinearMap& map, const BilinearOptions& options) {
+    check_map(b, at_receiver, attributes, map);
+    std::vector<Value> in{at_receiver, at_sender};
+    if (on_edge) {
+        in.push_back(*on_edge);
+    }
+    for (const Value v : in) {
+        check(b.info(v).columns == b.info(at_receiver).columns, "gathered_bilinear: parts of different width");
+    }
+    const int parts = static_cast<int>(in.size());
+    in.push_back(attributes);
+    append_options(in, options);
+    return b.append(std::make_shared<BilinearOp>(map, parts, true, options), std::move(in), b.info(attributes).extent,
+                    map.columns);
+}
+
+} // namespace tether::ops

@@ -1,0 +1,309 @@
+#include "tether/ops/block_linear.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/device/gemm.hpp"
+#include "tether/ops/elementwise.hpp"
+#include "tether/ops/lane_reduce.hpp"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+namespace tether::ops {
+namespace {
+
+// Rows that go through all panels and the activation before the next ones: they stay in the
+// first-level and second-level caches. A multiple of every register block.
+constexpr Index chunk_rows = 84;
+
+class BlockLinearOp : public OpOf<BlockLinearOp> {
+public:
+    // `packs` holds, per block and term, the number of the packed weights in the program.
+    BlockLinearOp(BlockLinear map, std::vector<std::vector<int>> packs, bool biased, Activation activation)
+        : map_(std::move(map)), packs_(std::move(packs)), biased_(biased), activation_(activation) {
+        std::vector<bool> covered(static_cast<std::size_t>(map_.columns), false);
+        for (const Block& block : map_.blocks) {
+            for (Index m = 0; m < block.components; ++m) {
+                for (Index j = 0; j < block.n; ++j) {
+                    covered[static_cast<std::size_t>(block.column + m * block.component_stride + j)] = true;
+                }
+            }
+        }
+        covers_all_ = std::ranges::all_of(covered, [](bool c) { return c; });
+    }
+    [[nodiscard]] std::string_view name() const override { return "block_linear"; }
+
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index rows = r.out_rows(0);
+        const Index columns = r.out_columns(0);
+        const auto bias_at = r.inputs.size() - 1;
+        const T* bias = biased_ ? r.inputs[bias_at].data : nullptr;
+        const Index bias_columns = biased_ ? r.inputs[bias_at].columns : 0;
+        T* slope = r.has_out(1) ? r.out(1) : nullptr;
+        std::array<device::ProductTerm<T>, 16> terms;
+        for (Index first = 0; first < rows; first += chunk_rows) {
+            const Index count = std::min(chunk_rows, rows - first);
+            T* out = r.out(0) + first * columns;
+            if (!covers_all_) {
+                std::fill(out, out + count * columns, T(0));
+            }
+            for (std::size_t i = 0; i < map_.blocks.size(); ++i) {
+                const Block& block = map_.blocks[i];
+                const bool has_bias = bias != nullptr && block.column < bias_columns;
+                for (Index m = 0; m < block.components; ++m) {
+                    for (std::size_t t = 0; t < block.terms.size(); ++t) {
+                        const BlockTerm& term = block.terms[t];
+                        const auto& x = r.inputs[static_cast<std::size_t>(term.input)];
+                        terms[t] = {x.data + first * x.columns + term.column + m * term.component_stride, x.columns,
+                                    term.weight.k, r.packed + r.packed_offset[static_cast<std::size_t>(packs_[i][t])]};
+                    }
+                    device::multiply<T>(count, {terms.data(), block.terms.size()}, block.n,
+                                        out + block.column + m * block.component_stride, columns,
+                                        has_bias ? bias + block.column : nullptr, false);
+                }
+            }
+            if (activation_ != Activation::none) {
+                activate(out, slope == nullptr ? nullptr : slope + first * columns, count * columns);
+            }
+        }
+    }
+
+    void reverse(Reverse& r) const override;
+    [[nodiscard]] double flop(const Run<float>& r) const override {
+        double per_row = 0;
+        for (const Block& block : map_.blocks) {
+            for (const BlockTerm& term : block.terms) {
+                per_row += 2.0 * static_cast<double>(block.components * block.n * term.weight.k);
+            }
+        }
+        return per_row * static_cast<double>(r.out_rows(0));
+    }
+
+private:
+    template <class T>
+    void activate(T* __restrict__ x, T* __restrict__ slope, Index n) const {
+        kernels::with_activation(activation_, [&]<Activation kind>() {
+            if (slope != nullptr) {
+                for (Index i = 0; i < n; ++i) {
+                    const auto v = kernels::activate<kind>(x[i]);
+                    x[i] = v.value;
+                    slope[i] = v.slope;
+                }
+            } else {
+                for (Index i = 0; i < n; ++i) {
+                    x[i] = kernels::activate<kind>(x[i]).value;
+                }
+            }
+        });
+    }
+
+    BlockLinear map_;
+    std::vector<std::vector<int>> packs_;
+    bool biased_;
+    bool covers_all_ = true;
+    Activation activation_;
+};
+
+// Gradients of all weight views of one map with respect to dy.
+class WeightGradient : public OpOf<WeightGradient> {
+public:
+    struct Part {
+        int input;
+        Index x_column, x_stride, y_column, y_stride, components;
+        WeightView weight;
+        bool accumulate;
+    };
+    explicit WeightGradient(std::vector<Part> parts) : parts_(std::move(parts)) {}
+    [[nodiscard]] std::string_view name() const override { return "weight_gradient"; }
+
+    template <class T>
+    void execute(Run<T>& r) const {
+        const auto& dy = r.inputs.back();
+        const std::span<const Index> lanes = r.lanes(dy.extent);
+        for (const Part& p : parts_) {
+            const auto& x = r.inputs[static_cast<std::size_t>(p.input)];
+            const device::Factor<T> fx{x.data + p.x_column, x.columns, p.x_stride, p.weight.k};
+            const device::Factor<T> fy{dy.data + p.y_column, dy.columns, p.y_stride, p.weight.n};
+            T* to = r.out(0) + p.weight.offset;
+            if (p.weight.n_stride == 1) {
+                device::multiply_transposed(lanes, p.components, fx, fy, to, p.weight.k_stride, p.accumulate, *r.scratch);
+            } else {
+                device::multiply_transposed(lanes, p.components, fy, fx, to, p.weight.n_stride, p.accumulate, *r.scratch);
+            }
+        }
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override {
+        double per_row = 0;
+        for (const Part& p : parts_) {
+            per_row += 2.0 * static_cast<double>(p.components * p.weight.k * p.weight.n);
+        }
+        return per_row * static_cast<double>(r.inputs.back().rows);
+    }
+
+private:
+    std::vector<Part> parts_;
+};
+
+class ColumnSum : public OpOf<ColumnSum> {
+public:
+    ColumnSum(Index columns, bool accumulate) : columns_(columns), accumulate_(accumulate) {}
+    [[nodiscard]] std::string_view name() const override { return "column_sum"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const T* x = r.in(0);
+        const Index stride = r.in_columns(0);
+        lane_reduce(r.lanes(r.inputs[0].extent), columns_, r.out(0), accumulate_, *r.scratch,
+                    [&](Index row, T* __restrict__ sum) {
+                        const T* __restrict__ from = x + row * stride;
+                        for (Index c = 0; c < columns_; ++c) {
+                            sum[c] += from[c];
+                        }
+                    });
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override {
+        return static_cast<double>(r.in_rows(0) * columns_);
+    }
+
+private:
+    Index columns_;
+    bool accumulate_;
+};
+
+WeightView at(WeightView view, Index parameter_offset) {
+    view.offset += parameter_offset;
+    return view;
+}
+
+void BlockLinearOp::reverse(Reverse& r) const {
+    Builder& b = r.builder();
+    Value dy = r.gradient(0);
+    if (activation_ != Activation::none) {
+        dy = multiply(b, dy, r.out(1));
+    }
+    const int inputs = r.inputs() - (biased_ ? 2 : 1);
+    const Value weight = r.in(inputs);
+    for (int i = 0; i < inputs; ++i) {
+        if (!r.wants(i)) {
+            continue;
+        }
+        // The transposed map: blocks of the input's gradient are sums over the blocks that used them.
+        BlockLinear back;
+        back.columns = b.info(r.in(i)).columns;
+        for (const Block& block : map_.blocks) {
+            for (const BlockTerm& term : block.terms) {
+                if (term.input != i) {
+                    continue;
+                }
+                BlockTerm reversed{0, block.column, block.component_stride,
+                                   {term.weight.offset, term.weight.n_stride, term.weight.k_stride, term.weight.n,
+                                    term.weight.k}};
+                const auto same = std::ranges::find_if(back.blocks, [&](const Block& other) {
+                    return other.column == term.column && other.n == term.weight.k &&
+                           other.components == block.components && other.component_stride == term.component_stride;
+                });
+                if (same != back.blocks.end()) {
+                    same->terms.push_back(reversed);
+                } else {
+                    back.blocks.push_back({term.column, term.component_stride, block.components, term.weight.k, {reversed}});
+                }
+            }
+        }
+        r.add(i, block_linear(b, {dy}, weight, back));
+    }
+    if (r.wants(inputs)) {
+        std::vector<WeightGradient::Part> parts;
+        Value gradient;
+        for (const Block& block : map_.blocks) {
+            for (const BlockTerm& term : block.terms) {
+                bool first = true;
+                gradient = b.parameter_gradient(weight, term.weight, first);
+                parts.push_back({term.input, term.column, term.component_stride, block.column, block.component_stride,
+                                 block.components, term.weight, !first});
+            }
+        }
+        std::vector<Value> in;
+        for (int i = 0; i < inputs; ++i) {
+            in.push_back(r.in(i));
+        }
+        in.push_back(dy);
+        b.append_into(std::make_shared<WeightGradient>(std::move(parts)), std::move(in), {gradient});
+    }
+    if (biased_ && r.wants(inputs + 1)) {
+        bias_gradient(b, dy, r.in(inputs + 1));
+    }
+}
+
+} // namespace
+
+void bias_gradient(Builder& b, Value dy, Value bias) {
+    bool first = true;
+    const Index columns = b.info(bias).columns;
+    const Value gradient = b.parameter_gradient(bias, {0, 0, 1, 1, columns}, first);
+    b.append_into(std::make_shared<ColumnSum>(columns, !first), {dy}, {gradient});
+}
+
+Value block_linear(Builder& b, const std::vector<Value>& inputs, Value weight, const BlockLinear& map,
+                   std::optional<Value> bias, Activation activation) {
+    check(!inputs.empty(), "block_linear needs an input");
+    const Extent extent = b.info(inputs.front()).extent;
+    for (const Value x : inputs) {
+        check(b.info(x).extent == extent, "block_linear: inputs of different extents");
+    }
+    std::vector<std::vector<int>> packs;
+    for (const Block& block : map.blocks) {
+        check(block.column + (block.components - 1) * block.component_stride + block.n <= map.columns,
+              "block_linear: a block ends beyond column {}", map.columns);
+        check(block.terms.size() <= 16, "block_linear: at most 16 terms in a block, found {}", block.terms.size());
+        packs.emplace_back();
+        for (const BlockTerm& term : block.terms) {
+            const WeightView& w = term.weight;
+            const Index columns = b.info(inputs[static_cast<std::size_t>(term.input)]).columns;
+            check(w.n == block.n && term.column + (block.components - 1) * term.component_stride + w.k <= columns,
+                  "block_linear: a term reads beyond the {} columns of input {}", columns, term.input);
+            check(w.offset + (w.k - 1) * w.k_stride + (w.n - 1) * w.n_stride < b.info(weight).columns,
+                  "block_linear: weights end beyond the {} elements of {}", b.info(weight).columns, b.info(weight).name);
+            packs.back().push_back(b.pack(at(w, b.info(weight).offset)));
+        }
+    }
+    std::vector<Value> in = inputs;
+    in.push_back(weight);
+    if (bias) {
+        in.push_back(*bias);
+    }
+    auto op = std::make_shared<BlockLinearOp>(map, std::move(packs), bias.has_value(), activation);
+    if (activation == Activation::none) {
+        return b.append(std::move(op), std::move(in), extent, map.columns);
+    }
+    return b.append_all(std::move(op), std::move(in), {{extent, map.columns}, {extent, map.columns}}).front();
+}
+
+Value linear(Builder& b, const std::vector<Value>& inputs, Value weight, Index out, std::optional<Value> bias,
+             Activation activation) {
+    Index total = 0;
+    for (const Value x : inputs) {
+        total += b.info(x).columns;
+    }
+    check(b.info(weight).columns == total * out, "linear: {} has {} elements, expected {} x {}", b.info(weight).name,
+          b.info(weight).columns, out, total);
+    Block block{0, 0, 1, out, {}};
+    Index first = 0;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+        const Index k = b.info(inputs[i]).columns;
+        block.terms.push_back({static_cast<int>(i), 0, 0, {first, 1, total, k, out}});
+        first += k;
+    }
+    return block_linear(b, inputs, weight, {out, {block}}, bias, activation);
+}
+
+Value linear_part(Builder& b, Value input, Value weight, Index out, Index in_total, Index first,
+                  std::optional<Value> bias) {
+    const Index k = b.info(input).columns;
+    return block_linear(b, {input}, weight, {out, {{0, 0, 1, out, {{0, 0, 0, {first, 1, in_total, k, out}}}}}}, bias);
+}
+
+Value column_sum(Builder& b, Value x) {
+    return b.append(std::make_shared<ColumnSum>(b.info(x).columns, false), {x}, {Axis::one, 1}, b.info(x).columns);
+}
+
+} // namespace tether::ops

@@ -1,0 +1,484 @@
+#include "tether/ops/elementwise.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/ops/block_linear.hpp"
+#include "tether/ops/lane_reduce.hpp"
+#include "tether/ops/scalar_gradient.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+
+namespace tether::ops {
+namespace {
+
+void same_shape(const Builder& b, Value x, Value y, const char* name) {
+    check(b.info(x).extent == b.info(y).extent && b.info(x).columns == b.info(y).columns,
+          "{}: shapes differ: {} and {} columns", name, b.info(x).columns, b.info(y).columns);
+}
+
+template <class T>
+Index elements(const Run<T>& r) {
+    return r.out_rows(0) * r.out_columns(0);
+}
+
+double size_of(const Run<float>& r) { return static_cast<double>(r.out_rows(0) * r.out_columns(0)); }
+
+class Multiply : public OpOf<Multiply> {
+public:
+    [[nodiscard]] std::string_view name() const override { return "multiply"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const T* __restrict__ x = r.in(0);
+        const T* __restrict__ y = r.in(1);
+        T* __restrict__ out = r.out(0);
+        const Index n = elements(r);
+        for (Index i = 0; i < n; ++i) {
+            out[i] = x[i] * y[i];
+        }
+    }
+    void reverse(Reverse& r) const override {
+        for (int i = 0; i < 2; ++i) {
+            if (r.wants(i)) {
+                r.add(i, multiply(r.builder(), r.gradient(0), r.in(1 - i)));
+            }
+        }
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override { return size_of(r); }
+};
+
+class Scale : public OpOf<Scale> {
+public:
+    explicit Scale(double factor) : factor_(factor) {}
+    [[nodiscard]] std::string_view name() const override { return "scale"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const T* __restrict__ x = r.in(0);
+        T* __restrict__ out = r.out(0);
+        const T factor = static_cast<T>(factor_);
+        const Index n = elements(r);
+        for (Index i = 0; i < n; ++i) {
+            out[i] = factor * x[i];
+        }
+    }
+    void reverse(Reverse& r) const override { r.add(0, scale(r.builder(), r.gradient(0), factor_)); }
+    [[nodiscard]] double flop(const Run<float>& r) const override { return size_of(r); }
+
+private:
+    double factor_;
+};
+
+class ScaleBy : public OpOf<ScaleBy> {
+public:
+    [[nodiscard]] std::string_view name() const override { return "scale_by"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const T* __restrict__ x = r.in(0);
+        T* __restrict__ out = r.out(0);
+        const T factor = r.in(1)[0];
+        const Index n = elements(r);
+        for (Index i = 0; i < n; ++i) {
+            out[i] = factor * x[i];
+        }
+    }
+    void reverse(Reverse& r) const override {
+        if (r.wants(0)) {
+            r.add(0, scale_by(r.builder(), r.gradient(0), r.in(1)));
+        }
+        if (r.wants(1)) {
+            scalar_gradient(r, 1, r.gradient(0), r.in(0));
+        }
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override { return size_of(r); }
+};
+
+class GatedAdd : public OpOf<GatedAdd> {
+public:
+    [[nodiscard]] std::string_view name() const override { return "gated_add"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const T* __restrict__ x = r.in(0);
+        const T* __restrict__ y = r.in(2);
+        T* __restrict__ out = r.out(0);
+        const T factor = r.in(1)[0];
+        const Index n = elements(r);
+        for (Index i = 0; i < n; ++i) {
+            out[i] = x[i] + factor * y[i];
+        }
+    }
+    void reverse(Reverse& r) const override {
+        if (r.wants(0)) {
+            r.add(0, r.gradient(0));
+        }
+        if (r.wants(1)) {
+            scalar_gradient(r, 1, r.gradient(0), r.in(2));
+        }
+        if (r.wants(2)) {
+            r.add(2, scale_by(r.builder(), r.gradient(0), r.in(1)));
+        }
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override { return 2 * size_of(r); }
+};
+
+class ScaleRows : public OpOf<ScaleRows> {
+public:
+    [[nodiscard]] std::string_view name() const override { return "scale_rows"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.out_columns(0);
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            const T s = r.in(1)[row];
+            for (Index c = 0; c < columns; ++c) {
+                r.out(0)[row * columns + c] = r.in(0)[row * columns + c] * s;
+            }
+        }
+    }
+    void reverse(Reverse& r) const override {
+        if (r.wants(0)) {
+            r.add(0, scale_rows(r.builder(), r.gradient(0), r.in(1)));
+        }
+        if (r.wants(1)) {
+            r.add(1, row_dot(r.builder(), r.gradient(0), r.in(0)));
+        }
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override { return size_of(r); }
+};
+
+class RowDot : public OpOf<RowDot> {
+public:
+    [[nodiscard]] std::string_view name() const override { return "row_dot"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.in_columns(0);
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            T sum = 0;
+            for (Index c = 0; c < columns; ++c) {
+                sum += r.in(0)[row * columns + c] * r.in(1)[row * columns + c];
+            }
+            r.out(0)[row] = sum;
+        }
+    }
+    void reverse(Reverse& r) const override {
+        for (int i = 0; i < 2; ++i) {
+            if (r.wants(i)) {
+                r.add(i, scale_rows(r.builder(), r.in(1 - i), r.gradient(0)));
+            }
+        }
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override {
+        return 2.0 * static_cast<double>(r.out_rows(0) * r.in_columns(0));
+    }
+};
+
+// Outputs the norm and, for the reverse pass, the unit vector (0 for the zero vector).
+class RowNorm : public OpOf<RowNorm> {
+public:
+    [[nodiscard]] std::string_view name() const override { return "row_norm"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.in_columns(0);
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            const T* x = r.in(0) + row * columns;
+            T sum = 0;
+            for (Index c = 0; c < columns; ++c) {
+                sum += x[c] * x[c];
+            }
+            const T norm = std::sqrt(sum);
+            r.out(0)[row] = norm;
+            if (r.has_out(1)) {
+                for (Index c = 0; c < columns; ++c) {
+                    r.out(1)[row * columns + c] = norm > 0 ? x[c] / norm : T(0);
+                }
+            }
+        }
+    }
+    void reverse(Reverse& r) const override { r.add(0, scale_rows(r.builder(), r.out(1), r.gradient(0))); }
+};
+
+// Outputs value and slope.
+class Activate : public OpOf<Activate> {
+public:
+    explicit Activate(Activation kind) : kind_(kind) {}
+    [[nodiscard]] std::string_view name() const override { return "activation"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index n = elements(r);
+        const T* __restrict__ x = r.in(0);
+        T* __restrict__ out = r.out(0);
+        kernels::with_activation(kind_, [&]<Activation kind>() {
+            if (r.has_out(1)) {
+                T* __restrict__ slope = r.out(1);
+                for (Index i = 0; i < n; ++i) {
+                    const auto v = kernels::activate<kind>(x[i]);
+                    out[i] = v.value;
+                    slope[i] = v.slope;
+                }
+            } else {
+                for (Index i = 0; i < n; ++i) {
+                    out[i] = kernels::activate<kind>(x[i]).value;
+                }
+            }
+        });
+    }
+    void reverse(Reverse& r) const override { r.add(0, multiply(r.builder(), r.gradient(0), r.out(1))); }
+
+private:
+    Activation kind_;
+};
+
+class Clamp : public OpOf<Clamp> {
+public:
+    explicit Clamp(double bound) : bound_(bound) {}
+    [[nodiscard]] std::string_view name() const override { return "clamp"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index n = elements(r);
+        const T bound = static_cast<T>(bound_);
+        for (Index i = 0; i < n; ++i) {
+            const T x = r.in(0)[i];
+            r.out(0)[i] = std::clamp(x, -bound, bound);
+            if (r.has_out(1)) {
+                r.out(1)[i] = x >= -bound && x <= bound ? T(1) : T(0);
+            }
+        }
+    }
+    void reverse(Reverse& r) const override { r.add(0, multiply(r.builder(), r.gradient(0), r.out(1))); }
+
+private:
+    double bound_;
+};
+
+// Copies columns [from, from + count) of the input to [to, to + count) of the output, zero elsewhere.
+class CopyColumns : public OpOf<CopyColumns> {
+public:
+    CopyColumns(Index from, Index to, Index count) : from_(from), to_(to), count_(count) {}
+    [[nodiscard]] std::string_view name() const override { return "copy_columns"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index in = r.in_columns(0);
+        const Index out = r.out_columns(0);
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            T* to = r.out(0) + row * out;
+            std::fill(to, to + to_, T(0));
+            std::copy_n(r.in(0) + row * in + from_, count_, to + to_);
+            std::fill(to + to_ + count_, to + out, T(0));
+        }
+    }
+    void reverse(Reverse& r) const override {
+        Builder& b = r.builder();
+        const Index columns = b.info(r.in(0)).columns;
+        r.add(0, b.append(std::make_shared<CopyColumns>(to_, from_, count_), {r.gradient(0)}, b.info(r.in(0)).extent,
+                          columns));
+    }
+
+private:
+    Index from_, to_, count_;
+};
+
+class Concatenate : public OpOf<Concatenate> {
+public:
+    [[nodiscard]] std::string_view name() const override { return "concatenate"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index out = r.out_columns(0);
+        Index first = 0;
+        for (const auto& x : r.inputs) {
+            for (Index row = 0; row < x.rows; ++row) {
+                std::copy_n(x.data + row * x.columns, x.columns, r.out(0) + row * out + first);
+            }
+            first += x.columns;
+        }
+    }
+    void reverse(Reverse& r) const override {
+        Index first = 0;
+        for (int i = 0; i < r.inputs(); ++i) {
+            const Index count = r.builder().info(r.in(i)).columns;
+            if (r.wants(i)) {
+                r.add(i, slice(r.builder(), r.gradient(0), first, count));
+            }
+            first += count;
+        }
+    }
+};
+
+class SetColumn : public OpOf<SetColumn> {
+public:
+    SetColumn(Index column, double value) : column_(column), value_(value) {}
+    [[nodiscard]] std::string_view name() const override { return "set_column"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.out_columns(0);
+        std::copy_n(r.in(0), elements(r), r.out(0));
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            r.out(0)[row * columns + column_] = static_cast<T>(value_);
+        }
+    }
+    void reverse(Reverse& r) const override { r.add(0, set_column(r.builder(), r.gradient(0), column_, 0)); }
+
+private:
+    Index column_;
+    double value_;
+};
+
+class AddBias : public OpOf<AddBias> {
+public:
+    [[nodiscard]] std::string_view name() const override { return "add_bias"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.out_columns(0);
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            for (Index c = 0; c < columns; ++c) {
+                r.out(0)[row * columns + c] = r.in(0)[row * columns + c] + r.in(1)[c];
+            }
+        }
+    }
+    void reverse(Reverse& r) const override {
+        if (r.wants(0)) {
+            r.add(0, r.gradient(0));
+        }
+        if (r.wants(1)) {
+            bias_gradient(r.builder(), r.gradient(0), r.in(1));
+        }
+    }
+};
+
+// Sum over all elements of x · y: the gradient of a scalar factor.
+class Dot : public OpOf<Dot> {
+public:
+    explicit Dot(bool accumulate) : accumulate_(accumulate) {}
+    [[nodiscard]] std::string_view name() const override { return "dot"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.in_columns(0);
+        // Sixteen partial sums, added at the end: vectorises, and the order does not depend on how.
+        constexpr Index parts = 16;
+        T result[parts];
+        lane_reduce<T>(r.lanes(r.inputs[0].extent), parts, result, false, *r.scratch,
+                       [&](Index row, T* __restrict__ sum) {
+                           const T* __restrict__ x = r.in(0) + row * columns;
+                           const T* __restrict__ y = r.in(1) + row * columns;
+                           Index c = 0;
+                           for (; c + parts <= columns; c += parts) {
+                               for (Index k = 0; k < parts; ++k) {
+                                   sum[k] += x[c + k] * y[c + k];
+                               }
+                           }
+                           for (Index k = 0; c + k < columns; ++k) {
+                               sum[k] += x[c + k] * y[c + k];
+                           }
+                       });
+        for (Index width = parts / 2; width > 0; width /= 2) {
+            for (Index k = 0; k < width; ++k) {
+                result[k] += result[k + width];
+            }
+        }
+        r.out(0)[0] = accumulate_ ? r.out(0)[0] + result[0] : result[0];
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override {
+        return 2.0 * static_cast<double>(r.in_rows(0) * r.in_columns(0));
+    }
+
+private:
+    bool accumulate_;
+};
+
+} // namespace
+
+void scalar_gradient(Reverse& r, int input, Value dy, Value x) {
+    Builder& b = r.builder();
+    if (b.info(r.in(input)).kind == ValueKind::parameter) {
+        bool first = true;
+        const Value gradient = b.parameter_gradient(r.in(input), {0, 0, 1, 1, 1}, first);
+        b.append_into(std::make_shared<Dot>(!first), {dy, x}, {gradient});
+    } else {
+        r.add(input, b.append(std::make_shared<Dot>(false), {dy, x}, {Axis::one, 1}, 1));
+    }
+}
+
+Value add(Builder& b, std::vector<Value> values) {
+    for (const Value v : values) {
+        same_shape(b, values.front(), v, "add");
+    }
+    const ValueInfo i = b.info(values.front());
+    return values.size() == 1 ? values.front() : b.append(add_op(), std::move(values), i.extent, i.columns);
+}
+
+Value multiply(Builder& b, Value x, Value y) {
+    same_shape(b, x, y, "multiply");
+    return b.append(std::make_shared<Multiply>(), {x, y}, b.info(x).extent, b.info(x).columns);
+}
+
+Value scale(Builder& b, Value x, double factor) {
+    return b.append(std::make_shared<Scale>(factor), {x}, b.info(x).extent, b.info(x).columns);
+}
+
+Value scale_by(Builder& b, Value x, Value scalar) {
+    check(b.info(scalar).columns == 1, "scale_by: the factor has {} columns, expected 1", b.info(scalar).columns);
+    return b.append(std::make_shared<ScaleBy>(), {x, scalar}, b.info(x).extent, b.info(x).columns);
+}
+
+Value gated_add(Builder& b, Value x, Value scalar, Value y) {
+    same_shape(b, x, y, "gated_add");
+    check(b.info(scalar).columns == 1, "gated_add: the gate has {} columns, expected 1", b.info(scalar).columns);
+    return b.append(std::make_shared<GatedAdd>(), {x, scalar, y}, b.info(x).extent, b.info(x).columns);
+}
+
+Value scale_rows(Builder& b, Value x, Value s) {
+    check(b.info(s).columns == 1 && b.info(s).extent == b.info(x).extent, "scale_rows: one factor per row expected");
+    return b.append(std::make_shared<ScaleRows>(), {x, s}, b.info(x).extent, b.info(x).columns);
+}
+
+Value row_dot(Builder& b, Value x, Value y) {
+    same_shape(b, x, y, "row_dot");
+    return b.append(std::make_shared<RowDot>(), {x, y}, b.info(x).extent, 1);
+}
+
+Value row_norm(Builder& b, Value x) {
+    const ValueInfo i = b.info(x);
+    return b.append_all(std::make_shared<RowNorm>(), {x}, {{i.extent, 1}, {i.extent, i.columns}}).front();
+}
+
+Value activation(Builder& b, Value x, Activation kind) {
+    const ValueInfo i = b.info(x);
+    return b.append_all(std::make_shared<Activate>(kind), {x}, {{i.extent, i.columns}, {i.extent, i.columns}}).front();
+}
+
+Value clamp(Builder& b, Value x, double bound) {
+    const ValueInfo i = b.info(x);
+    return b.append_all(std::make_shared<Clamp>(bound), {x}, {{i.extent, i.columns}, {i.extent, i.columns}}).front();
+}
+
+Value slice(Builder& b, Value x, Index first, Index count) {
+    check(first >= 0 && first + count <= b.info(x).columns, "slice: columns {} to {} of {}", first, first + count,
+          b.info(x).columns);
+    return b.append(std::make_shared<CopyColumns>(first, Index{0}, count), {x}, b.info(x).extent, count);
+}
+
+Value place(Builder& b, Value x, Index first, Index columns) {
+    const Index count = b.info(x).columns;
+    check(first >= 0 && first + count <= columns, "place: {} columns at {} of {}", count, first, columns);
+    return b.append(std::make_shared<CopyColumns>(Index{0}, first, count), {x}, b.info(x).extent, columns);
+}
+
+Value concatenate(Builder& b, const std::vector<Value>& values) {
+    Index columns = 0;
+    for (const Value v : values) {
+        check(b.info(v).extent == b.info(values.front()).extent, "concatenate: different extents");
+        columns += b.info(v).columns;
+    }
+    return b.append(std::make_shared<Concatenate>(), values, b.info(values.front()).extent, columns);
+}
+
+Value set_column(Builder& b, Value x, Index column, double value) {
+    check(column >= 0 && column < b.info(x).columns, "set_column: column {} of {}", column, b.info(x).columns);
+    return b.append(std::make_shared<SetColumn>(column, value), {x}, b.info(x).extent, b.info(x).columns);
+}
+
+Value add_bias(Builder& b, Value x, Value bias) {
+    check(b.info(bias).columns == b.info(x).columns, "add_bias: {} biases for {} columns", b.info(bias).columns,
+          b.info(x).columns);
+    return b.append(std::make_shared<AddBias>(), {x, bias}, b.info(x).extent, b.info(x).columns);
+}
+
+} // namespace tether::ops

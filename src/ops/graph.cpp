@@ -1,0 +1,243 @@
+#include "tether/ops/graph.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/ops/elementwise.hpp"
+
+#include <algorithm>
+#include <memory>
+
+namespace tether::ops {
+namespace {
+
+enum class Segment { receiver, sender, graph };
+
+// How the rows of one segment are found: contiguous, or through a list of edge numbers.
+template <class T>
+struct Segments {
+    const std::int32_t* begin;
+    const std::int32_t* order; // null: rows are contiguous
+    static Segments of(const Run<T>& r, Segment kind) {
+        const Topology& t = r.batch->topology;
+        switch (kind) {
+        case Segment::receiver: return {t.receiver_begin.data(), nullptr};
+        case Segment::sender: return {t.sender_begin.data(), t.by_sender.data()};
+        case Segment::graph: return {t.node_begin.data(), nullptr};
+        }
+        return {};
+    }
+};
+
+Value spread(Builder& b, Value rows, Segment kind, bool mean);
+
+// out[segment] = sum (or mean) of the rows that belong to it.
+class SegmentSum : public OpOf<SegmentSum> {
+public:
+    SegmentSum(Segment kind, bool mean) : kind_(kind), mean_(mean) {}
+    [[nodiscard]] std::string_view name() const override { return mean_ ? "segment_mean" : "segment_sum"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.out_columns(0);
+        const auto s = Segments<T>::of(r, kind_);
+        for (Index i = 0; i < r.out_rows(0); ++i) {
+            T* __restrict__ to = r.out(0) + i * columns;
+            const std::int32_t first = s.begin[i];
+            const std::int32_t last = s.begin[i + 1];
+            if (first == last) {
+                std::fill(to, to + columns, T(0));
+                continue;
+            }
+            const auto row = [&](std::int32_t k) {
+                return r.in(0) + (s.order == nullptr ? k : s.order[k]) * columns;
+            };
+            std::copy_n(row(first), columns, to);
+            for (std::int32_t k = first + 1; k < last; ++k) {
+                const T* __restrict__ from = row(k);
+                for (Index c = 0; c < columns; ++c) {
+                    to[c] += from[c];
+                }
+            }
+            if (mean_) {
+                const T factor = T(1) / static_cast<T>(last - first);
+                for (Index c = 0; c < columns; ++c) {
+                    to[c] *= factor;
+                }
+            }
+        }
+    }
+    void reverse(Reverse& r) const override { r.add(0, spread(r.builder(), r.gradient(0), kind_, mean_)); }
+    [[nodiscard]] double flop(const Run<float>& r) const override {
+        return static_cast<double>(r.in_rows(0) * r.in_columns(0));
+    }
+
+private:
+    Segment kind_;
+    bool mean_;
+};
+
+// Each row gets its segment's row (divided by the segment's size for the reverse of a mean).
+class Spread : public OpOf<Spread> {
+public:
+    Spread(Segment kind, bool mean) : kind_(kind), mean_(mean) {}
+    [[nodiscard]] std::string_view name() const override { return "spread"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.out_columns(0);
+        const auto s = Segments<T>::of(r, kind_);
+        for (Index i = 0; i < r.in_rows(0); ++i) {
+            const T* from = r.in(0) + i * columns;
+            const T factor = mean_ ? T(1) / static_cast<T>(std::max(1, s.begin[i + 1] - s.begin[i])) : T(1);
+            for (std::int32_t k = s.begin[i]; k < s.begin[i + 1]; ++k) {
+                T* to = r.out(0) + (s.order == nullptr ? k : s.order[k]) * columns;
+                for (Index c = 0; c < columns; ++c) {
+                    to[c] = from[c] * factor;
+                }
+            }
+        }
+    }
+    void reverse(Reverse& r) const override {
+        Builder& b = r.builder();
+        r.add(0, b.append(std::make_shared<SegmentSum>(kind_, mean_), {r.gradient(0)}, b.info(r.in(0)).extent,
+                          b.info(r.in(0)).columns));
+    }
+
+private:
+    Segment kind_;
+    bool mean_;
+};
+
+Value spread(Builder& b, Value rows, Segment kind, bool mean) {
+    const Extent to = kind == Segment::graph ? Extent{Axis::node, 1} : Extent{Axis::edge, 1};
+    return b.append(std::make_shared<Spread>(kind, mean), {rows}, to, b.info(rows).columns);
+}
+
+Value segment_sum(Builder& b, Value rows, Segment kind, bool mean) {
+    const Extent from = kind == Segment::graph ? Extent{Axis::node, 1} : Extent{Axis::edge, 1};
+    check(b.info(rows).extent == from, "segment_sum: rows of the wrong axis");
+    const Extent to = kind == Segment::graph ? Extent{Axis::graph, 1} : Extent{Axis::node, 1};
+    return b.append(std::make_shared<SegmentSum>(kind, mean), {rows}, to, b.info(rows).columns);
+}
+
+class GatherOp : public OpOf<GatherOp> {
+public:
+    explicit GatherOp(const Gather& g)
+        : receiver_(g.at_receiver), sender_(g.at_sender), edge_(g.on_edge), r_(g.receiver_factor), s_(g.sender_factor),
+          activation_(g.activation) {}
+    [[nodiscard]] std::string_view name() const override { return "gather"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.out_columns(0);
+        const Topology& t = r.batch->topology;
+        const T fr = static_cast<T>(r_);
+        const T fs = static_cast<T>(s_);
+        int next = 0;
+        const T* receivers = receiver_ ? r.in(next++) : nullptr;
+        const T* senders = sender_ ? r.in(next++) : nullptr;
+        const T* edges = edge_ ? r.in(next) : nullptr;
+        kernels::with_activation(activation_, [&]<Activation kind>() {
+            for (Index e = 0; e < r.out_rows(0); ++e) {
+                T* __restrict__ to = r.out(0) + e * columns;
+                const auto i = static_cast<std::size_t>(e);
+                if (receivers != nullptr && senders != nullptr) {
+                    const T* __restrict__ x = receivers + t.receiver[i] * columns;
+                    const T* __restrict__ y = senders + t.sender[i] * columns;
+                    for (Index c = 0; c < columns; ++c) {
+                        to[c] = fr * x[c] + fs * y[c];
+                    }
+                } else {
+                    const T* __restrict__ x =
+                        receivers != nullptr ? receivers + t.receiver[i] * columns : senders + t.sender[i] * columns;
+                    const T f = receivers != nullptr ? fr : fs;
+                    for (Index c = 0; c < columns; ++c) {
+                        to[c] = f * x[c];
+                    }
+                }
+                if (edges != nullptr) {
+                    const T* __restrict__ z = edges + e * columns;
+                    for (Index c = 0; c < columns; ++c) {
+                        to[c] += z[c];
+                    }
+                }
+                if constexpr (kind != Activation::none) {
+                    if (r.has_out(1)) {
+                        T* __restrict__ slope = r.out(1) + e * columns;
+                        for (Index c = 0; c < columns; ++c) {
+                            const auto v = kernels::activate<kind>(to[c]);
+                            to[c] = v.value;
+                            slope[c] = v.slope;
+                        }
+                    } else {
+                        for (Index c = 0; c < columns; ++c) {
+                            to[c] = kernels::activate<kind>(to[c]).value;
+                        }
+                    }
+                }
+            }
+        });
+    }
+    void reverse(Reverse& r) const override {
+        Builder& b = r.builder();
+        Value dz = r.gradient(0);
+        if (activation_ != Activation::none) {
+            dz = multiply(b, dz, r.out(1));
+        }
+        int next = 0;
+        if (receiver_) {
+            if (r.wants(next)) {
+                const Value d = sum_at_receiver(b, dz);
+                r.add(next, r_ == 1 ? d : scale(b, d, r_));
+            }
+            ++next;
+        }
+        if (sender_) {
+            if (r.wants(next)) {
+                const Value d = sum_at_sender(b, dz);
+                r.add(next, s_ == 1 ? d : scale(b, d, s_));
+            }
+            ++next;
+        }
+        if (edge_ && r.wants(next)) {
+            r.add(next, dz);
+        }
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override {
+        return 2.0 * static_cast<double>(r.out_rows(0) * r.out_columns(0));
+    }
+
+private:
+    bool receiver_, sender_, edge_;
+    double r_, s_;
+    Activation activation_;
+};
+
+} // namespace
+
+Value gather(Builder& b, const Gather& g) {
+    std::vector<Value> in;
+    for (const auto& part : {g.at_receiver, g.at_sender, g.on_edge}) {
+        if (part) {
+            in.push_back(*part);
+            check(b.info(*part).columns == b.info(in.front()).columns, "gather: parts of different width");
+        }
+    }
+    check(g.at_receiver || g.at_sender, "gather: nothing to gather");
+    check(!g.at_receiver || b.info(*g.at_receiver).extent == Extent{Axis::node, 1}, "gather: node rows expected");
+    check(!g.at_sender || b.info(*g.at_sender).extent == Extent{Axis::node, 1}, "gather: node rows expected");
+    const Extent edges{Axis::edge, 1};
+    const Index columns = b.info(in.front()).columns;
+    auto op = std::make_shared<GatherOp>(g);
+    if (g.activation == Activation::none) {
+        return b.append(std::move(op), std::move(in), edges, columns);
+    }
+    return b.append_all(std::move(op), std::move(in), {{edges, columns}, {edges, columns}}).front();
+}
+
+Value at_receiver(Builder& b, Value node_rows) { return gather(b, {.at_receiver = node_rows}); }
+Value at_sender(Builder& b, Value node_rows) { return gather(b, {.at_sender = node_rows}); }
+Value sum_at_receiver(Builder& b, Value edge_rows) { return segment_sum(b, edge_rows, Segment::receiver, false); }
+Value sum_at_sender(Builder& b, Value edge_rows) { return segment_sum(b, edge_rows, Segment::sender, false); }
+Value mean_at_receiver(Builder& b, Value edge_rows) { return segment_sum(b, edge_rows, Segment::receiver, true); }
+Value sum_over_graph(Builder& b, Value node_rows) { return segment_sum(b, node_rows, Segment::graph, false); }
+Value mean_over_graph(Builder& b, Value node_rows) { return segment_sum(b, node_rows, Segment::graph, true); }
+Value to_nodes(Builder& b, Value graph_rows) { return spread(b, graph_rows, Segment::graph, false); }
+
+} // namespace tether::ops
