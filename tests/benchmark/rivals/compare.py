@@ -1,0 +1,241 @@
+"""Times whole training steps of the rivals and of `tether bench`, in turns, and prints one table per job.
+
+The machine is shared and noisy, so every variant lives in a process of its own and all of them, and tether, take
+short turns in every round; the table gives median and minimum over all steps. Called by `run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import parity
+from rival import Variant, work
+
+ROOT = Path(__file__).resolve().parents[3]
+JOBS = ("segnn_ace", "segnn_strict", "egnn_strict")
+TUNED = "max-autotune-no-cudagraphs"
+VARIANTS = [
+    Variant("published", "index", "eager"),
+    Variant("lean", "complete", "eager"),
+    Variant("published", "index", "default"),
+    Variant("published", "complete", "default"),
+    Variant("lean", "index", "default"),
+    Variant("lean", "complete", "default"),
+    Variant("lean", "complete", "default", "layer"),
+    Variant("lean", "complete", TUNED),
+    Variant("node_first", "complete", "default"),
+    Variant("node_first", "complete", TUNED),
+]
+QUICK = [VARIANTS[i] for i in (0, 2, 5, 8)]
+
+
+@dataclass
+class Rival:
+    variant: Variant
+    process: Any
+    pipe: Any
+    seconds: float
+    losses: list[float]
+    times: list[float] = field(default_factory=list)
+
+
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def find_data(chosen: str | None) -> Path | None:
+    if chosen:
+        path = Path(chosen)
+        if not path.is_file():
+            sys.exit(f"run: --data {path}: no such file; expected an HDF5 file with loc, vel, charge, frames")
+        return path
+    places = (ROOT / "data/nbody/charged5_small.h5", ROOT / "data/charged5_small.h5", ROOT.parent / "shared/data/nbody/charged5_small.h5")
+    return next((p for p in places if p.is_file()), None)
+
+
+def start(job: str, variant: Variant, data: Path | None, threads: int, batch: int) -> Rival | None:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, job, variant, data, threads, batch), daemon=False)
+    process.start()
+    theirs.close()
+    try:
+        answer = ours.recv()
+    except EOFError:
+        answer = {"ready": False, "error": "process died"}
+    if not answer["ready"]:
+        print(f"{job} {variant.name}: left out: {answer['error']}", file=sys.stderr)
+        process.join()
+        return None
+    print(f"{job} {variant.name}: ready after {answer['seconds']:.0f} s", file=sys.stderr)
+    return Rival(variant, process, ours, answer["seconds"], answer["losses"])
+
+
+def same_numbers(job: str, rivals: list[Rival]) -> None:
+    """All variants start from the same weights and batches: first and fifth loss must agree."""
+    expected = rivals[0].losses
+    for r in rivals[1:]:
+        for found, wanted, tolerance in zip(r.losses, expected, (1e-5, 1e-3)):
+            if not abs(found - wanted) <= tolerance * abs(wanted):
+                sys.exit(f"run: {job} {r.variant.name}: loss {found}, expected {wanted} as {rivals[0].variant.name}: not the same step")
+
+
+def tether(binary: Path, job: str, steps: int, threads: int) -> dict[str, Any] | str:
+    """One `tether bench`; its JSON, or what went wrong."""
+    path = ROOT / f"jobs/nbody/{job}.toml"
+    if not binary.is_file():
+        return f"{binary} not found: build it (cmake --preset release && cmake --build --preset release) or name it with --tether PATH"
+    if not path.is_file():
+        return f"job file {path} not found"
+    command = [str(binary), "bench", str(path), "--json", "--steps", str(steps), "--threads", str(threads)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return f"{' '.join(command)}: exit code {done.returncode}: {done.stderr.strip()[-500:]}"
+    try:
+        report = json.loads(done.stdout)
+        float(report["step_ms"]["median"]), float(report["step_ms"]["min"])
+    except (ValueError, KeyError, TypeError) as error:
+        return f"{' '.join(command)}: no step_ms in its output ({error!r}): {done.stdout.strip()[:200]}"
+    return report
+
+
+def measure(job: str, variants: list[Variant], data: Path | None, options: argparse.Namespace) -> dict[str, Any]:
+    rivals = [r for v in variants if (r := start(job, v, data, options.threads, options.batch)) is not None]
+    if not rivals:
+        sys.exit(f"run: {job}: no variant runs")
+    same_numbers(job, rivals)
+    reports: list[dict[str, Any]] = []
+    problem, load = "", []
+    try:
+        for _ in range(options.rounds):
+            if not problem:
+                answer = tether(options.tether, job, options.tether_steps, options.threads)
+                if isinstance(answer, str):
+                    problem = answer
+                else:
+                    reports.append(answer)
+            for r in rivals:
+                r.pipe.send(options.steps)
+                r.times += r.pipe.recv()
+            load.append(os.getloadavg()[0])
+    finally:
+        for r in rivals:
+            r.pipe.send(0)
+        for r in rivals:
+            r.process.join()
+    if problem:
+        print(f"{job}: tether not timed: {problem}", file=sys.stderr)
+    rows = [
+        {**asdict(r.variant), "name": r.variant.name, "median": statistics.median(r.times), "min": min(r.times), "compile_s": r.seconds} for r in rivals
+    ]
+    result: dict[str, Any] = {"job": job, "rivals": rows, "load": load, "tether": None, "tether_problem": problem or None}
+    if reports:
+        medians = [float(t["step_ms"]["median"]) for t in reports]
+        result["tether"] = {"median": statistics.median(medians), "min": min(float(t["step_ms"]["min"]) for t in reports), "bench": reports[-1]}
+    result["ratios"] = ratios(result)
+    return result
+
+
+def ratios(result: dict[str, Any]) -> dict[str, Any]:
+    """Best compiled variant, and step time of each kind of rival over tether's (median over median, min over min)."""
+    rows = result["rivals"]
+    kinds = {
+        "eager": [r for r in rows if r["mode"] == "eager" and r["structure"] == "published"],
+        "eager lean": [r for r in rows if r["mode"] == "eager" and r["structure"] != "published"],
+        "best compiled, published structure": [r for r in rows if r["mode"] != "eager" and r["structure"] == "published"],
+        "best compiled": [r for r in rows if r["mode"] != "eager"],
+    }
+    out: dict[str, Any] = {}
+    for kind, members in kinds.items():
+        if not members:
+            continue
+        best = min(members, key=lambda r: r["median"])
+        ours = result["tether"]
+        over = {k: best[k] / ours[k] for k in ("median", "min")} if ours else None
+        out[kind] = {"name": best["name"], "median": best["median"], "min": best["min"], "over_tether": over}
+    return out
+
+
+def table(result: dict[str, Any]) -> str:
+    ours = result["tether"]
+    lines = [f"{result['job']:<52}{'median ms':>11}{'min ms':>10}{'x tether (median, min)':>26}"]
+
+    def line(name: str, row: dict[str, Any]) -> str:
+        times = f"{row['median'] / ours['median']:>17.2f}{row['min'] / ours['min']:>9.2f}" if ours else f"{'-':>17}{'-':>9}"
+        return f"  {name:<50}{row['median']:>11.2f}{row['min']:>10.2f}{times}"
+
+    lines.append(line("tether bench", ours) if ours else f"  {'tether bench':<50}{'-':>11}{'-':>10}{'-':>17}{'-':>9}")
+    lines += [line(r["name"], r) for r in result["rivals"]]
+    for kind, best in result["ratios"].items():
+        over = best["over_tether"]
+        text = f"{over['median']:.2f} (of minima {over['min']:.2f})" if over else "not known: tether not timed"
+        lines.append(f"  tether : {kind} = 1 : {text}   [{best['name']}]")
+    load = ", ".join(f"{x:.1f}" for x in result["load"])
+    return "\n".join([*lines, f"  load average after each round: {load}"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="run", description=__doc__, epilog="example: run --rounds 3 --steps 20 --jobs segnn_ace")
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--rounds", type=int, default=5, help="turns each variant gets (5)")
+    parser.add_argument("--steps", type=int, default=20, help="PyTorch steps per turn (20)")
+    parser.add_argument("--tether-steps", type=int, default=100, help="steps of one `tether bench` (100)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=100, help="for PyTorch only; the job file has tether's (100)")
+    parser.add_argument("--tether", type=Path, default=ROOT / "build/release/tether", help="the binary (build/release/tether)")
+    parser.add_argument("--data", help="charged5_small.h5; random numbers where none is found")
+    parser.add_argument("--quick", action="store_true", help="four variants instead of ten")
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these, such as lean/complete/default")
+    parser.add_argument("--parity-only", action="store_true")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the tables")
+    options = parser.parse_args()
+    for name in ("rounds", "steps", "tether_steps", "threads", "batch"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name.replace('_', '-')}: {getattr(options, name)}: expected at least 1")
+    by_name = {v.name: v for v in VARIANTS}
+    unknown = [name for name in options.variants or [] if name not in by_name]
+    if unknown:
+        parser.error(f"--variants: {unknown[0]}: expected one of {', '.join(by_name)}")
+    variants = [by_name[n] for n in options.variants] if options.variants else QUICK if options.quick else VARIANTS
+    options.tether = options.tether.resolve()
+
+    checked = parity.check_all()
+    for row in checked:
+        print(f"parity {row.case:26} {row.structure:11} {row.dtype}  {row.worst:.1e}  {'pass' if row.passed else 'FAIL'}  {row.where}", file=sys.stderr)
+    if not all(row.passed for row in checked):
+        print("run: a rival disagrees with the reference files: nothing timed", file=sys.stderr)
+        return 1
+    machine = {"cpu": cpu_name(), "cores": os.cpu_count(), "torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability()}
+    settings = {"threads": options.threads, "batch": options.batch, "rounds": options.rounds, "steps": options.steps}
+    data = find_data(options.data)
+    results = []
+    if not options.parity_only:
+        for job in options.jobs:
+            results.append(measure(job, variants, data, options))
+            if not options.json:
+                print(table(results[-1]) + "\n", flush=True)
+    if options.json:
+        print(json.dumps({"machine": machine, "settings": settings, "data": str(data), "parity": [asdict(r) for r in checked], "jobs": results}, indent=1))
+    else:
+        print(f"PyTorch {machine['torch']} ({machine['capability']}), {machine['cpu']}, {machine['cores']} cores; " + ", ".join(f"{k} {v}" for k, v in settings.items()) + ", float32; data " + (data.name if data else "random numbers"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""Checks the rivals against the reference files: outputs, loss and gradients in float64 and float32.
+
+Measure (reference/README.md): max|d| <= tol * max(max|expected|, 1e-2 * largest entry of its kind in the file),
+tol 1e-10 in float64 and 2e-5 in float32. A rival that computes something else is no rival: failure ends the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+import models
+
+ROOT = Path(__file__).resolve().parents[3]
+CASES = ("segnn/nbody_strict_small", "segnn/nbody_ace_small", "segnn/nbody_ace_full", "egnn/nbody_small")
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5}
+STRUCTURES = ("published", "lean", "node_first")
+Pairs = Iterator[tuple[str, str, Tensor, np.ndarray]]  # kind, name, found, expected
+
+
+@dataclass
+class Row:
+    case: str
+    structure: str
+    dtype: str
+    worst: float
+    where: str
+    passed: bool
+
+
+def reference_file(case: str) -> Path | None:
+    chosen = os.environ.get("TETHER_REFERENCE")
+    roots = [Path(chosen)] if chosen else [ROOT / "tests/reference", ROOT.parent / "shared/reference"]
+    found = [r / f"{case}.h5" for r in roots if (r / f"{case}.h5").is_file()]
+    return found[0] if found else None
+
+
+def weights(file: h5py.File) -> dict[str, Tensor]:
+    """Stored weights, or those of the file's formula after its check sums."""
+    if "weight" in file:
+        return {name: torch.from_numpy(np.asarray(data[()])) for name, data in file["weight"].items()}
+    table = file["weight_formula"]
+    gates = {f"layers.{i // 2}.gammas.{i % 2}": np.array([g]) for i, g in enumerate(file["gamma"])} if "gamma" in file else {}
+    out: dict[str, Tensor] = {}
+    names = [name.decode() for name in table["name"]]
+    for i, name in enumerate(names):
+        k = table["first_k"][i] + np.arange(table["size"][i], dtype=np.float64)
+        value = table["offset"][i] + table["a"][i] * np.sin(0.37 * k + 0.11 * table["p"][i] + 0.5)
+        value = gates.get(name, value)
+        for check, norm in (("sum", value.sum()), ("l2", np.linalg.norm(value))):
+            if abs(norm - file["weight_check"][check][i]) > 1e-9 * max(1.0, np.linalg.norm(value)):
+                raise RuntimeError(f"{file.filename}: weight_check/{check}[{name}]: found {norm}, expected {file['weight_check'][check][i]}")
+        out[name] = torch.from_numpy(value)
+    return out
+
+
+def build(file: h5py.File, structure: str, graph: models.Graph) -> torch.nn.Module:
+    settings, node_first = json.loads(file.attrs["settings"]), structure == "node_first"
+    if file.attrs["model"] == "egnn":
+        return models.Egnn(graph, settings["hidden"], settings["layers"], node_first)
+    shape = re.fullmatch(r"(\d+)x0e\+(\d+)x1o", settings["hidden_irreps"])
+    if shape is None:
+        raise RuntimeError(f"{file.filename}: hidden_irreps {settings['hidden_irreps']}: expected Ax0e+Bx1o (lmax 1)")
+    hidden = models.Widths(int(shape[1]), int(shape[2]))
+    return models.Segnn(graph, hidden, settings["layers"], settings["branches"], structure != "published", node_first)
+
+
+def compare(file: h5py.File, model: torch.nn.Module, position: Tensor, velocity: Tensor, loss: Tensor, out: Tensor, seen: list[Tensor]) -> Pairs:
+    egnn, expected = file.attrs["model"] == "egnn", file["output"]
+    yield "loss", "loss", loss, file["loss"][()]
+    yield "output", "position", out, expected["position"][()]
+    if egnn:
+        names = ["after_embedding", *(f"layer_{k}/{part}" for k in range(len(seen) // 2) for part in "hx")]
+    else:
+        names = ["embedding", *(f"layer_{k}" for k in range(len(seen) - 2)), "pre_pool1"]
+    for name, found in zip(names, seen, strict=True):
+        yield "output", name, found[: len(expected[name])], expected[name][()]
+    gradients = models.gather(model, gradient=True)
+    if "gradient" in file:
+        for name, data in file["gradient"].items():
+            yield "gradient", name, gradients.pop(name), np.asarray(data[()]).ravel()
+    else:
+        values, summary = models.gather(model), file["gradient_summary"]
+        for i, name in enumerate(n.decode() for n in summary["name"]):
+            g = gradients.pop(name).double()
+            yield "gradient l2", name, g.norm(), summary["l2"][i]
+            yield "gradient sum", name, g.sum(), summary["sum"][i]
+            yield "gradient dot", name, g @ values[name].double(), summary["dot_parameter"][i]
+    if gradients:
+        raise RuntimeError(f"{file.filename}: no expected gradient for {', '.join(gradients)}")
+    yield "gradient_input", "position", position.grad, file["gradient_input/position"][()]
+    yield "gradient_input", "velocity", velocity.grad, file["gradient_input/velocity"][()]
+
+
+def check(case: str, path: Path, structure: str, dtype: torch.dtype) -> Row:
+    torch.set_default_dtype(dtype)
+    with h5py.File(path) as file:
+        data = {k: torch.from_numpy(v[()]).to(dtype if v.dtype.kind == "f" else torch.int64) for k, v in file["input"].items()}
+        source, target = data["edge_index"]
+        bodies = int(torch.bincount(data["graph_index"])[0])
+        graph = models.IndexGraph(source, target) if structure == "published" else models.CompleteGraph(bodies)
+        if structure != "published" and len(source) != len(target.unique()) * (bodies - 1):
+            raise RuntimeError(f"{path}: {structure} needs complete graphs of {bodies} nodes, found {len(source)} edges")
+        model = build(file, structure, graph)
+        models.load(model, weights(file))
+        position, velocity = (data[k].requires_grad_() for k in ("position", "velocity"))
+        inputs = models.egnn_inputs if file.attrs["model"] == "egnn" else models.segnn_inputs
+        if file.attrs["model"] == "egnn":  # |v| is an input of its own
+            arguments = (velocity, data["node_feature"], inputs(graph, position, velocity, data["charge"])[2])
+        else:
+            arguments = inputs(graph, position, velocity, data["charge"])
+        seen: list[Tensor] = []
+        out = model(position, *arguments, seen=seen)
+        loss = (out - data["target"]).square().mean()
+        loss.backward()
+        pairs = list(compare(file, model, position, velocity, loss, out, seen))
+        if "projected" in file["output"]:
+            with torch.no_grad():
+                for gate in model.gates():
+                    gate.zero_()
+                pairs.append(("output", "projected", model(position, *arguments), file["output/projected"][()]))
+    largest: dict[str, float] = {}
+    for kind, _, _, expected in pairs:
+        largest[kind] = max(largest.get(kind, 0.0), float(np.abs(expected).max(initial=0.0)))
+    worst, where = 0.0, ""
+    for kind, name, found, expected in pairs:
+        distance = np.abs(found.detach().double().numpy() - expected).max(initial=0.0)
+        distance /= max(np.abs(expected).max(initial=0.0), 1e-2 * largest[kind], 1e-300)
+        if not np.isnan(worst) and not distance <= worst:
+            worst, where = float(distance), f"{kind} {name}"
+    return Row(case, structure, str(dtype).removeprefix("torch."), worst, where, worst <= TOLERANCE[dtype])
+
+
+def check_all() -> list[Row]:
+    """One row per file, structure and precision; files that are nowhere to be found are named and skipped."""
+    rows = []
+    for case in CASES:
+        path = reference_file(case)
+        if path is None:
+            print(f"parity: {case}.h5 not found (TETHER_REFERENCE, tests/reference, ../shared/reference): not checked")
+            continue
+        rows += [check(case, path, s, dtype) for s in STRUCTURES for dtype in TOLERANCE]
+    torch.set_default_dtype(torch.float32)
+    return rows
+
+
+if __name__ == "__main__":
+    for row in check_all():
+        print(f"{row.case:28} {row.structure:11} {row.dtype}  {row.worst:.1e}  {'pass' if row.passed else 'FAIL'}  {row.where}")
