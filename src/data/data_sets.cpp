@@ -1,0 +1,76 @@
+// The table of data sets.
+#include "tether/data/data_sets.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/core/text.hpp"
+#include "tether/data/nbody.hpp"
+
+namespace tether::data {
+namespace {
+
+Key count_key(const char* name, Index standard, Index low, const char* meaning) {
+    Key key;
+    key.name = name;
+    key.kind = Kind::integer;
+    key.standard = Value{standard};
+    key.low = static_cast<double>(low);
+    key.high = 1e9;
+    key.meaning = meaning;
+    return key;
+}
+
+Choice nbody_choice(const char* word, const char* meaning, bool neighbours) {
+    Choice choice{"data.set", word, meaning};
+    choice.keys = {count_key("frame_in", 30, 0, "frame the network sees"),
+                   count_key("frame_out", 40, 1, "frame it has to predict")};
+    if (neighbours) {
+        choice.keys.push_back(count_key("neighbours", 6, 1, "nearest bodies that send messages to a body"));
+    }
+    return choice;
+}
+
+GraphSet open_particles(const std::string& path, const Settings& settings, const std::string& expected) {
+    NBodyOptions options;
+    const auto take = [&](const char* name, Index& value) {
+        if (settings.has(name)) {
+            value = settings.integer(name);
+        }
+    };
+    take("train", options.train);
+    take("validation", options.validation);
+    take("test", options.test);
+    take("frame_in", options.frame_in);
+    take("frame_out", options.frame_out);
+    take("neighbours", options.neighbours);
+    GraphSet set = open_nbody(path, options);
+    check(set.name == expected, ExitCode::data, "{}: holds data of set '{}'; '{}' was expected", path,
+          set.name, expected);
+    return set;
+}
+
+} // namespace
+
+const std::vector<DataSet>& data_sets() {
+    static const std::vector<DataSet> table{
+        {nbody_choice("nbody", "charged 5-body system: position at frame_out from the state at frame_in",
+                      false),
+         [](const std::string& path, const Settings& s) { return open_particles(path, s, "nbody"); }},
+        {nbody_choice("gravity", "100 gravitating bodies: position at frame_out from the state at frame_in",
+                      true),
+         [](const std::string& path, const Settings& s) { return open_particles(path, s, "gravity"); }},
+    };
+    return table;
+}
+
+GraphSet open_data_set(const std::string& name, const std::string& path, const Settings& settings) {
+    std::vector<std::string> known;
+    for (const DataSet& set : data_sets()) {
+        if (set.choice.word == name) {
+            return set.open(path, settings);
+        }
+        known.push_back(set.choice.word);
+    }
+    fail(ExitCode::usage, "no data set '{}'{}", name, hint(name, known));
+}
+
+} // namespace tether::data
