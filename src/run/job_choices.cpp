@@ -1,0 +1,183 @@
+// One function per data set, model or method; built_in_choices() is the registry. A new one is a
+// function returning its Choice (in its own file where it has one) and one line below.
+#include "job_choices.hpp"
+
+namespace tether::run {
+namespace {
+
+Choice nbody() {
+    return {.chooser = "data.set",
+            .word = "nbody",
+            .meaning = "charged particles: state at one frame predicts positions at a later one",
+            .keys = {{.name = "frame_in",
+                      .kind = Kind::integer,
+                      .standard = Index{30},
+                      .meaning = "input frame; frame f is simulation step 100 (f + 1)",
+                      .low = 0,
+                      .high = 1e6},
+                     {.name = "frame_out",
+                      .kind = Kind::integer,
+                      .standard = Index{40},
+                      .meaning = "frame whose positions are the target",
+                      .low = 1,
+                      .high = 1e6}}};
+}
+
+Key layers(Index standard) {
+    return {.name = "layers",
+            .kind = Kind::integer,
+            .standard = standard,
+            .meaning = "message-passing layers",
+            .low = 1,
+            .high = 64};
+}
+
+// Spaces carry no meaning in irreps; without them equal networks have equal hashes.
+std::string without_spaces(const std::string& text) {
+    std::string out;
+    for (const char c : text) {
+        if (c != ' ') {
+            out += c;
+        }
+    }
+    return out;
+}
+
+Choice segnn() {
+    return {.chooser = "model.name",
+            .word = "segnn",
+            .meaning = "steerable E(3) message passing; sites: two per layer",
+            .keys = {{.name = "hidden",
+                      .kind = Kind::text,
+                      .standard = std::string("32x0e+32x1o"),
+                      .meaning = "irreps of the hidden node features",
+                      .canonical = without_spaces},
+                     layers(4),
+                     {.name = "lmax_attr",
+                      .kind = Kind::integer,
+                      .standard = Index{1},
+                      .meaning = "highest degree of the spherical harmonics of edges and nodes",
+                      .low = 0,
+                      .high = 6},
+                     {.name = "harmonics",
+                      .kind = Kind::text,
+                      .standard = std::string("integral"),
+                      .meaning = "normalisation of the spherical harmonics",
+                      .words = {"integral", "component", "norm"}},
+                     {.name = "norm",
+                      .kind = Kind::text,
+                      .standard = std::string("none"),
+                      .meaning = "normalisation after each layer",
+                      .words = {"none", "instance"}}}};
+}
+
+Choice egnn() {
+    return {.chooser = "model.name",
+            .word = "egnn",
+            .meaning = "E(n) message passing on distances, with velocities; sites: two per layer",
+            .keys = {{.name = "hidden",
+                      .kind = Kind::integer,
+                      .standard = Index{64},
+                      .meaning = "width of node features and messages",
+                      .low = 1,
+                      .high = 4096},
+                     layers(4)}};
+}
+
+Key gate_initial() {
+    return {.name = "gate_initial",
+            .kind = Kind::real,
+            .standard = 1.0,
+            .meaning = "value of every gate before the first step",
+            .low = -100,
+            .high = 100};
+}
+
+Choice strict() {
+    return {.chooser = "method.name",
+            .word = "strict",
+            .meaning = "exactly equivariant network, no free branches"};
+}
+
+Choice free_branch() {
+    return {.chooser = "method.name",
+            .word = "free",
+            .meaning = "free branches with gates of 1 and no constraint",
+            .keys = {gate_initial(),
+                     {.name = "gate_trained",
+                      .kind = Kind::boolean,
+                      .standard = false,
+                      .meaning = "train the gates, still without a constraint"}}};
+}
+
+Choice augment() {
+    return {.chooser = "method.name",
+            .word = "augment",
+            .meaning = "as free, inputs and targets of every sample rotated at random"};
+}
+
+Choice ace() {
+    const auto equality = Condition{"method.constraint", {"equality"}};
+    const auto resilient = Condition{"method.constraint", {"resilient"}};
+    const auto specified = Condition{"method.variant", {"specified"}};
+    const Key epsilon{.name = "epsilon",
+                      .kind = Kind::real,
+                      .standard = 0.0,
+                      .meaning = "tolerated |gate|; > 0: slack |gate| - epsilon, multipliers >= 0",
+                      .low = 0,
+                      .high = 100};
+    const Key augmented{.name = "augmented",
+                        .kind = Kind::real,
+                        .standard = 0.0,
+                        .meaning = "weight c of the term c * sum of slack^2 in the loss",
+                        .low = 0,
+                        .high = 1e6};
+    const auto with = [](Key key, std::vector<Condition> when) {
+        key.when = std::move(when);
+        return key;
+    };
+    return {
+        .chooser = "method.name",
+        .word = "ace",
+        .meaning = "trained gates held to zero (or to a slack) by multipliers",
+        .keys = {{.name = "constraint",
+                  .kind = Kind::text,
+                  .standard = std::string("equality"),
+                  .meaning = "gate = 0, or |gate| <= u with a trained slack u",
+                  .words = {"equality", "resilient"}},
+                 {.name = "variant",
+                  .kind = Kind::text,
+                  .standard = std::string("specified"),
+                  .meaning = "resilient form; released-*: as in published code, for comparison only",
+                  .words = {"specified", "released-nbody", "released-qm9", "released-mocap"},
+                  .when = {resilient}},
+                 {.name = "rho",
+                  .kind = Kind::real,
+                  .standard = 1.0,
+                  .meaning = "weight of the slack penalty rho/2 |u|^2",
+                  .low = 1e-12,
+                  .high = 1e12,
+                  .when = {resilient, {"method.variant", {"specified", "released-nbody", "released-qm9"}}}},
+                 with(epsilon, {equality}),
+                 with(epsilon, {resilient, {"method.variant", {"released-mocap"}}}),
+                 with(augmented, {equality}),
+                 with(augmented, {resilient, specified}),
+                 gate_initial()},
+        .brings = {"dual"}};
+}
+
+// Read as ace with constraint = "resilient" (job_reader), so that both spellings are one job.
+Choice ace_resilient() {
+    return {
+        .chooser = "method.name", .word = "ace-resilient", .meaning = "ace with constraint = \"resilient\""};
+}
+
+} // namespace
+
+std::vector<Choice> built_in_choices() {
+    return {
+        nbody(), segnn(), egnn(), strict(), free_branch(), augment(), ace(), ace_resilient(),
+    };
+}
+
+} // namespace tether::run
