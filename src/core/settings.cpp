@@ -8,7 +8,7 @@ namespace tether {
 namespace {
 
 template <class T>
-const T& get(const std::map<std::string, Value>& values, const std::string& name, const char* kind) {
+const T& get(const std::map<std::string, SettingValue>& values, const std::string& name, const char* kind) {
     const auto found = values.find(name);
     if (found == values.end()) {
         throw std::logic_error(fmt::format("setting '{}' was never declared, or does not apply", name));

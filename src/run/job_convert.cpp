@@ -31,7 +31,7 @@ bool real_entry(const Raw& raw, double& value) {
     return false;
 }
 
-Value convert_text(const Key& key, const std::string& full_name, const Given& given) {
+SettingValue convert_text(const Key& key, const std::string& full_name, const Given& given) {
     const auto* text = std::get_if<std::string>(&given.raw.value);
     std::string value;
     if (text != nullptr) {
@@ -54,7 +54,7 @@ Value convert_text(const Key& key, const std::string& full_name, const Given& gi
 }
 
 template <class T>
-Value convert_list(const Key& key, const std::string& full_name, const Given& given) {
+SettingValue convert_list(const Key& key, const std::string& full_name, const Given& given) {
     const auto* list = std::get_if<std::vector<Raw>>(&given.raw.value);
     if (list == nullptr || (key.entries >= 0 && static_cast<Index>(list->size()) != key.entries)) {
         wrong(key, full_name, given, expected_text(key));
@@ -71,7 +71,7 @@ Value convert_list(const Key& key, const std::string& full_name, const Given& gi
     return values;
 }
 
-Value convert_kind(const Key& key, const std::string& full_name, const Given& given) {
+SettingValue convert_kind(const Key& key, const std::string& full_name, const Given& given) {
     switch (key.kind) {
     case Kind::boolean:
         if (const auto* value = std::get_if<bool>(&given.raw.value)) {
@@ -98,8 +98,8 @@ Value convert_kind(const Key& key, const std::string& full_name, const Given& gi
 
 } // namespace
 
-Value convert(const Key& key, const std::string& full_name, const Given& given) {
-    Value value = convert_kind(key, full_name, given);
+SettingValue convert(const Key& key, const std::string& full_name, const Given& given) {
+    SettingValue value = convert_kind(key, full_name, given);
     if (key.demand) {
         if (const std::string expected = key.demand(value); !expected.empty()) {
             wrong(key, full_name, given, expected);

@@ -10,23 +10,23 @@ namespace {
 
 using Keys = std::vector<Key>;
 
-std::string power_of_two(const Value& value) {
+std::string power_of_two(const SettingValue& value) {
     const Index n = std::get<Index>(value);
     return n > 0 && (n & (n - 1)) == 0 ? "" : "a power of two";
 }
 
-std::string power_of_two_or_zero(const Value& value) {
+std::string power_of_two_or_zero(const SettingValue& value) {
     return std::get<Index>(value) == 0 ? "" : power_of_two(value);
 }
 
-std::string increasing(const Value& value) {
+std::string increasing(const SettingValue& value) {
     const auto& list = std::get<std::vector<double>>(value);
     return std::ranges::adjacent_find(list, std::ranges::greater_equal{}) == list.end()
                ? ""
                : "values in increasing order";
 }
 
-std::string folder_word(const Value& value) {
+std::string folder_word(const SettingValue& value) {
     const auto& text = std::get<std::string>(value);
     const auto plain = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -37,7 +37,7 @@ std::string folder_word(const Value& value) {
     return good ? "" : "1 to 100 letters, digits, '-', '_' or '.', not starting with '-' or '.'";
 }
 
-std::string not_empty(const Value& value) {
+std::string not_empty(const SettingValue& value) {
     return std::get<std::string>(value).empty() ? "a text that is not empty" : "";
 }
 
@@ -231,6 +231,9 @@ Keys dual_keys() {
                     .implied = true});
     for (Key& key : keys) {
         key.needs = "dual";
+        if (key.name == "weight_decay") {
+            key.when = {{"dual.optimizer", {"sgd", "adam"}}};
+        }
     }
     return keys;
 }

@@ -83,7 +83,7 @@ std::string condition_text(const Key& key) {
 
 } // namespace
 
-std::string toml_text(const Value& value) {
+std::string toml_text(const SettingValue& value) {
     struct Text {
         std::string operator()(bool v) const { return v ? "true" : "false"; }
         std::string operator()(Index v) const { return fmt::format("{}", v); }

@@ -190,7 +190,7 @@ const Given* JobReader::given_for(const KeyRow& row, bool& overridden) const {
     return &in_text->second;
 }
 
-std::optional<Value> JobReader::derived(const std::string& full_name) const {
+std::optional<SettingValue> JobReader::derived(const std::string& full_name) const {
     if (full_name == "name") {
         return std::filesystem::path(source_).stem().string();
     }
@@ -216,7 +216,7 @@ void JobReader::resolve() {
             resolved = {convert(row.key, full, *given), given->origin, overridden};
         } else if (row.key.standard) {
             resolved = {*row.key.standard, "default", false};
-        } else if (const std::optional<Value> value = derived(full)) {
+        } else if (const std::optional<SettingValue> value = derived(full)) {
             resolved = {*value, "default", false};
             const std::string wrong = row.key.demand ? row.key.demand(*value) : std::string{};
             check(wrong.empty(), "{}: '{}' is missing, and the file's name is no {}: expected {}", source_,

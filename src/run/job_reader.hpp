@@ -24,7 +24,7 @@ private:
         std::map<std::string, Given> last; // by full name
     };
     struct Value_ {
-        Value value;
+        SettingValue value;
         std::string origin;
         bool overridden = false;
     };
@@ -38,7 +38,7 @@ private:
     [[nodiscard]] bool holds(const Condition& condition) const;
     [[nodiscard]] bool needs_met(const Key& key) const;
     [[nodiscard]] const Given* given_for(const KeyRow& row, bool& overridden) const;
-    [[nodiscard]] std::optional<Value> derived(const std::string& full_name) const;
+    [[nodiscard]] std::optional<SettingValue> derived(const std::string& full_name) const;
     [[nodiscard]] std::string text_of(const std::string& full_name) const; // word of a resolved chooser
     [[noreturn]] void unknown(const Given& given) const;
 
@@ -52,7 +52,7 @@ private:
 };
 
 // The value of a key, or Error(usage) saying what was found and what was expected.
-[[nodiscard]] Value convert(const Key& key, const std::string& full_name, const Given& given);
+[[nodiscard]] SettingValue convert(const Key& key, const std::string& full_name, const Given& given);
 
 // Fills the typed sections from the entries by name.
 void fill_job(Job& job, const std::map<std::string, Settings>& sections);

@@ -15,7 +15,7 @@
 
 namespace tether {
 
-using Value = std::variant<bool, Index, double, std::string, std::vector<Index>, std::vector<double>>;
+using SettingValue = std::variant<bool, Index, double, std::string, std::vector<Index>, std::vector<double>>;
 
 enum class Kind {
     boolean,
@@ -35,10 +35,10 @@ struct Condition {
 struct Key {
     std::string name;
     Kind kind = Kind::real;
-    std::optional<Value> standard = {}; // default; none, and nothing derived: the key is required
-    std::string meaning = {};           // one line
-    std::string derived = {};           // how the default follows from other keys, in words
-    bool implied = false;               // only that value is right: may be stated, is never stored
+    std::optional<SettingValue> standard = {}; // default; none, and nothing derived: the key is required
+    std::string meaning = {};                  // one line
+    std::string derived = {};                  // how the default follows from other keys, in words
+    bool implied = false;                      // only that value is right: may be stated, is never stored
     std::string unit = {};
     double low = -std::numeric_limits<double>::max(); // of numbers and list entries, both inclusive
     double high = std::numeric_limits<double>::max();
@@ -48,7 +48,7 @@ struct Key {
     std::vector<Condition> when = {};    // all must hold for the key to exist
     std::string needs = {};              // exists only if the chosen method, ..., `brings` this
     // A further demand: what is expected ("a power of two") where the value does not meet it, else "".
-    std::function<std::string(const Value&)> demand = {};
+    std::function<std::string(const SettingValue&)> demand = {};
     // Texts with several spellings: the one that is stored and hashed. May throw Error.
     std::function<std::string(const std::string&)> canonical = {};
 };
@@ -66,7 +66,7 @@ struct Choice {
 // program, not of the user: std::logic_error.
 class Settings {
 public:
-    void set(const std::string& name, Value value) { values_[name] = std::move(value); }
+    void set(const std::string& name, SettingValue value) { values_[name] = std::move(value); }
 
     [[nodiscard]] bool has(const std::string& name) const { return values_.count(name) != 0; }
     [[nodiscard]] bool boolean(const std::string& name) const;
@@ -75,10 +75,10 @@ public:
     [[nodiscard]] const std::string& text(const std::string& name) const;
     [[nodiscard]] const std::vector<Index>& integers(const std::string& name) const;
     [[nodiscard]] const std::vector<double>& reals(const std::string& name) const;
-    [[nodiscard]] const std::map<std::string, Value>& values() const { return values_; }
+    [[nodiscard]] const std::map<std::string, SettingValue>& values() const { return values_; }
 
 private:
-    std::map<std::string, Value> values_;
+    std::map<std::string, SettingValue> values_;
 };
 
 } // namespace tether

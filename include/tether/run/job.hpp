@@ -5,6 +5,8 @@
 #pragma once
 
 #include "tether/core/settings.hpp"
+#include "tether/methods/dual.hpp"
+#include "tether/methods/method.hpp"
 #include "tether/optimise/optimiser.hpp"
 #include "tether/optimise/schedule.hpp"
 
@@ -15,11 +17,9 @@
 
 namespace tether::run {
 
-enum class DualOptimiser { sgd, adam, nupi };
 enum class Precision { float32, float64 };
 enum class SumOrder { tree, fast };
 enum class CoordinatorPlace { shared, dedicated };
-enum class DualScale { sum, mean };
 
 // Every section also answers by name (Settings); what a data set, model or method adds of its own is
 // reached only that way: job.model.integer("layers"), job.data.integer("frame_in").
@@ -53,13 +53,8 @@ struct PrimalSection : Settings {
 struct DualSection : Settings {
     bool used = false; // the method has multipliers; the rest is meaningless without
     double lr = 0;     // before the schedule
-    DualOptimiser optimiser = DualOptimiser::adam;
-    double beta1 = 0.9, beta2 = 0.999, eps = 1e-8; // adam
-    double ki = 1, kp = 0, nu = 0;                 // nupi
-    double weight_decay = 0;
+    methods::DualSettings optimiser;
     optimise::ScheduleSettings schedule;
-    DualScale scale = DualScale::sum;
-    bool is_signed = true; // multipliers of either sign; false: clamped at 0
 };
 
 struct TrainSection : Settings {
@@ -98,6 +93,9 @@ public:
     ParallelSection parallel;
     LogSection log;
 
+    // What methods::make_method takes.
+    [[nodiscard]] methods::MethodSettings method_settings() const;
+
     // All keys with their values, defaults included, as TOML that parse_job_text reads back.
     [[nodiscard]] std::string resolved() const;
     // SHA-256 (64 hex digits) over the keys that can change the numbers: not name, paths, logging,
@@ -122,7 +120,7 @@ private:
     struct Entry {
         std::string section;
         Key key;
-        Value value;
+        SettingValue value;
         std::string origin;
     };
     std::vector<Entry> entries_; // in the order of the table

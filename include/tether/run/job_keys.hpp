@@ -42,6 +42,6 @@ void register_choice(Choice choice);
 // For messages: "integer 1..1000", "one of a, b", "list of 2 reals 0..1".
 [[nodiscard]] std::string expected_text(const Key& key);
 // TOML text of a value; reals in the shortest form that reads back to the same number.
-[[nodiscard]] std::string toml_text(const Value& value);
+[[nodiscard]] std::string toml_text(const SettingValue& value);
 
 } // namespace tether::run
