@@ -73,27 +73,29 @@ void fill(DataSection& data) {
 }
 
 void fill(DualSection& dual) {
-    using K = DualOptimiser;
+    using K = methods::DualKind;
     dual.used = dual.has("optimizer");
     if (!dual.used) {
         return;
     }
     dual.lr = dual.real("lr");
     dual.schedule = schedule_of(dual);
-    dual.optimiser = word<K>(dual, "optimizer", {{"adam", K::adam}, {"sgd", K::sgd}, {"nupi", K::nupi}});
-    if (dual.optimiser == K::adam) {
-        dual.beta1 = dual.reals("betas")[0];
-        dual.beta2 = dual.reals("betas")[1];
-        dual.eps = dual.real("eps");
+    methods::DualSettings& optimiser = dual.optimiser;
+    optimiser.kind = word<K>(dual, "optimizer", {{"adam", K::adam}, {"sgd", K::sgd}, {"nupi", K::nupi}});
+    if (optimiser.kind == K::adam) {
+        optimiser.beta1 = dual.reals("betas")[0];
+        optimiser.beta2 = dual.reals("betas")[1];
+        optimiser.eps = dual.real("eps");
     }
-    if (dual.optimiser == K::nupi) {
-        dual.ki = dual.real("ki");
-        dual.kp = dual.real("kp");
-        dual.nu = dual.real("nu");
+    if (optimiser.kind == K::nupi) {
+        optimiser.integral = dual.real("ki");
+        optimiser.proportional = dual.real("kp");
+        optimiser.nu = dual.real("nu");
+    } else {
+        optimiser.weight_decay = dual.real("weight_decay");
     }
-    dual.weight_decay = dual.real("weight_decay");
-    dual.scale = word<DualScale>(dual, "scale", {{"sum", DualScale::sum}, {"mean", DualScale::mean}});
-    dual.is_signed = dual.boolean("signed");
+    optimiser.mean = word<bool>(dual, "scale", {{"sum", false}, {"mean", true}});
+    optimiser.is_signed = dual.boolean("signed");
 }
 
 void fill(TrainSection& train) {
@@ -127,16 +129,20 @@ std::string said(const Job& job, const std::string& key, const std::string& valu
 }
 
 void check_multipliers(const Job& job) {
+    const std::string variant = job.method.has("variant") ? job.method.text("variant") : "specified";
+    check(variant == "specified" || !job.dual.optimiser.mean,
+          "impossible combination: {} is a sum over sites, but {}",
+          said(job, "method.variant", "\"" + variant + "\""), said(job, "dual.scale", "\"mean\""));
     const std::string constraint = job.method.text("constraint");
     const double epsilon = job.method.has("epsilon") ? job.method.real("epsilon") : 0.0;
     if (constraint == "resilient") {
-        check(!job.dual.is_signed, "impossible combination: {} keeps its multipliers >= 0, but {}",
+        check(!*job.dual.optimiser.is_signed, "impossible combination: {} keeps its multipliers >= 0, but {}",
               said(job, "method.constraint", "\"resilient\""), said(job, "dual.signed", "true"));
     } else if (epsilon > 0) {
-        check(!job.dual.is_signed, "impossible combination: {} keeps its multipliers >= 0, but {}",
+        check(!*job.dual.optimiser.is_signed, "impossible combination: {} keeps its multipliers >= 0, but {}",
               said(job, "method.epsilon", fmt::format("{}", epsilon)), said(job, "dual.signed", "true"));
     } else {
-        check(job.dual.is_signed,
+        check(*job.dual.optimiser.is_signed,
               "impossible combination: {} with epsilon = 0 needs multipliers of either sign, but {}",
               said(job, "method.constraint", "\"equality\""), said(job, "dual.signed", "false"));
     }

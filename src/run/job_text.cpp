@@ -16,6 +16,10 @@ std::string MethodSection::label() const {
     return name == "ace" && has("constraint") && text("constraint") == "resilient" ? "ace-resilient" : name;
 }
 
+methods::MethodSettings Job::method_settings() const {
+    return {.name = method.name, .values = method, .dual = dual.optimiser};
+}
+
 std::string Job::resolved() const {
     std::string out;
     std::string section;

@@ -159,6 +159,9 @@ TEST(JobErrors, impossible_combinations) {
     EXPECT_TRUE(contains(message_with({"dual.signed=false"}), {"impossible combination", "either sign"}));
     EXPECT_TRUE(contains(message_with({"method.name=ace-resilient", "method.constraint=equality"}),
                          {"impossible combination", "ace-resilient", "found \"equality\""}));
+    EXPECT_TRUE(contains(
+        message_with({"method.name=ace-resilient", "method.variant=released-qm9", "dual.scale=mean"}),
+        {"impossible combination", "released-qm9", "dual.scale = \"mean\""}));
     EXPECT_TRUE(contains(message_with({"data.frame_in=40"}),
                          {"impossible combination", "data.frame_out = 40 (default)", "data.frame_in = 40"}));
     EXPECT_TRUE(contains(message_with({"data.train=10", "data.drop_last=true"}),

@@ -57,7 +57,7 @@ TEST(JobFiles, nbody_has_the_published_settings) {
         EXPECT_EQ(segnn.dual.used, label == "ace" || label == "ace-resilient");
         if (segnn.dual.used) {
             EXPECT_EQ(segnn.dual.lr, 8e-4);
-            EXPECT_EQ(segnn.dual.optimiser, DualOptimiser::adam);
+            EXPECT_EQ(segnn.dual.optimiser.kind, methods::DualKind::adam);
         }
     }
 }

@@ -2,6 +2,7 @@
 #include "tests/run/job_fixture.hpp"
 #include "tests/support/reference.hpp"
 
+#include "tether/methods/method.hpp"
 #include "tether/run/job_keys.hpp"
 
 #include <algorithm>
@@ -31,7 +32,7 @@ TEST(Job, typed_values_and_defaults) {
     EXPECT_EQ(job.primal.optimiser.beta2, 0.0);
     EXPECT_EQ(job.primal.optimiser.eps, 1e-8);
     EXPECT_TRUE(job.dual.used);
-    EXPECT_TRUE(job.dual.is_signed);
+    EXPECT_TRUE(job.dual.optimiser.is_signed.value());
     EXPECT_EQ(job.dual.lr, 8e-4);
     EXPECT_EQ(job.train.epochs, 3);
     EXPECT_EQ(job.train.precision, Precision::float32);
@@ -46,10 +47,16 @@ TEST(Job, every_word_reaches_its_typed_value) {
     EXPECT_EQ(with({"primal.optimizer=sgd", "primal.momentum=0.9"}).primal.optimiser.momentum, 0.9);
     EXPECT_EQ(with({"primal.clip_norm=1"}).primal.optimiser.clip_norm, 1.0);
     EXPECT_EQ(with({"primal.weight_decay=1e-10"}).primal.optimiser.weight_decay, 1e-10);
-    EXPECT_EQ(with({"dual.optimizer=nupi", "dual.kp=3", "dual.nu=0.5"}).dual.kp, 3.0);
-    EXPECT_EQ(with({"dual.optimizer=nupi", "dual.nu=0.5"}).dual.nu, 0.5);
-    EXPECT_EQ(with({"dual.optimizer=sgd"}).dual.optimiser, DualOptimiser::sgd);
-    EXPECT_EQ(with({"dual.scale=mean"}).dual.scale, DualScale::mean);
+    const Job nupi = with({"dual.optimizer=nupi", "dual.kp=3", "dual.ki=2", "dual.nu=0.5"});
+    EXPECT_EQ(nupi.dual.optimiser.kind, methods::DualKind::nupi);
+    EXPECT_EQ(nupi.dual.optimiser.proportional, 3.0);
+    EXPECT_EQ(nupi.dual.optimiser.integral, 2.0);
+    EXPECT_EQ(nupi.dual.optimiser.nu, 0.5);
+    EXPECT_EQ(with({"dual.optimizer=sgd"}).dual.optimiser.kind, methods::DualKind::sgd);
+    EXPECT_EQ(with({"dual.weight_decay=0.5"}).dual.optimiser.weight_decay, 0.5);
+    EXPECT_EQ(with({"dual.eps=1e-4"}).dual.optimiser.eps, 1e-4);
+    EXPECT_TRUE(with({"dual.scale=mean"}).dual.optimiser.mean);
+    EXPECT_FALSE(with({}).dual.optimiser.mean);
     EXPECT_EQ(with({"train.precision=float64"}).train.precision, Precision::float64);
     EXPECT_EQ(with({"parallel.order=fast"}).parallel.order, SumOrder::fast);
     EXPECT_EQ(with({"parallel.coordinator=dedicated"}).parallel.coordinator, CoordinatorPlace::dedicated);
@@ -72,10 +79,11 @@ TEST(Job, a_setting_that_was_never_declared_is_a_program_error) {
 }
 
 TEST(Job, multipliers_are_signed_only_for_the_plain_equality) {
-    EXPECT_TRUE(with({"method.constraint=equality"}).dual.is_signed);
-    EXPECT_FALSE(with({"method.epsilon=0.1"}).dual.is_signed);
-    EXPECT_FALSE(with({"method.name=ace-resilient"}).dual.is_signed);
-    EXPECT_FALSE(with({"method.constraint=resilient", "method.variant=released-mocap"}).dual.is_signed);
+    EXPECT_TRUE(with({"method.constraint=equality"}).dual.optimiser.is_signed.value());
+    EXPECT_FALSE(with({"method.epsilon=0.1"}).dual.optimiser.is_signed.value());
+    EXPECT_FALSE(with({"method.name=ace-resilient"}).dual.optimiser.is_signed.value());
+    EXPECT_FALSE(with({"method.constraint=resilient", "method.variant=released-mocap"})
+                     .dual.optimiser.is_signed.value());
     EXPECT_FALSE(with({"method.name=strict"}).dual.used);
 }
 
@@ -261,6 +269,16 @@ TEST(JobKeys, every_key_is_explained_and_its_default_is_valid) {
         EXPECT_TRUE(contains(print_keys(), {row.key.name, row.key.meaning}));
         EXPECT_TRUE(contains(print_keys_json(), {"\"" + row.full_name() + "\""}));
     }
+}
+
+TEST(JobKeys, methods_are_those_of_the_library) {
+    std::vector<std::string> words;
+    for (const Choice& choice : choices_of("method.name")) {
+        words.push_back(choice.word);
+        EXPECT_NO_THROW((void)methods::make_method(with({"method.name=" + choice.word}).method_settings()))
+            << choice.word;
+    }
+    EXPECT_EQ(words, methods::method_names());
 }
 
 TEST(JobKeys, a_new_method_is_one_registration) {
