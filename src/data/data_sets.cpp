@@ -12,7 +12,7 @@ Key count_key(const char* name, Index standard, Index low, const char* meaning) 
     Key key;
     key.name = name;
     key.kind = Kind::integer;
-    key.standard = Value{standard};
+    key.standard = standard;
     key.low = static_cast<double>(low);
     key.high = 1e9;
     key.meaning = meaning;
