@@ -15,6 +15,7 @@ namespace {
 // Rows that go through all panels and the activation before the next ones: they stay in the
 // first-level and second-level caches. A multiple of every register block.
 constexpr Index chunk_rows = 84;
+constexpr std::size_t most_terms = 128;
 
 class BlockLinearOp : public OpOf<BlockLinearOp> {
 public:
@@ -41,7 +42,7 @@ public:
         const T* bias = biased_ ? r.inputs[bias_at].data : nullptr;
         const Index bias_columns = biased_ ? r.inputs[bias_at].columns : 0;
         T* slope = r.has_out(1) ? r.out(1) : nullptr;
-        std::array<device::ProductTerm<T>, 16> terms;
+        std::array<device::ProductTerm<T>, most_terms> terms;
         for (Index first = 0; first < rows; first += chunk_rows) {
             const Index count = std::min(chunk_rows, rows - first);
             T* out = r.out(0) + first * columns;
@@ -254,7 +255,8 @@ Value block_linear(Builder& b, const std::vector<Value>& inputs, Value weight, c
     for (const Block& block : map.blocks) {
         check(block.column + (block.components - 1) * block.component_stride + block.n <= map.columns,
               "block_linear: a block ends beyond column {}", map.columns);
-        check(block.terms.size() <= 16, "block_linear: at most 16 terms in a block, found {}", block.terms.size());
+        check(block.terms.size() <= most_terms, "block_linear: at most {} terms in a block, found {}", most_terms,
+              block.terms.size());
         packs.emplace_back();
         for (const BlockTerm& term : block.terms) {
             const WeightView& w = term.weight;

@@ -276,6 +276,31 @@ private:
     Index from_, to_, count_;
 };
 
+class Permute : public OpOf<Permute> {
+public:
+    explicit Permute(std::vector<Index> order) : order_(std::move(order)) {}
+    [[nodiscard]] std::string_view name() const override { return "permute"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const auto columns = static_cast<Index>(order_.size());
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            for (Index c = 0; c < columns; ++c) {
+                r.out(0)[row * columns + c] = r.in(0)[row * columns + order_[static_cast<std::size_t>(c)]];
+            }
+        }
+    }
+    void reverse(Reverse& r) const override {
+        std::vector<Index> back(order_.size());
+        for (std::size_t c = 0; c < order_.size(); ++c) {
+            back[static_cast<std::size_t>(order_[c])] = static_cast<Index>(c);
+        }
+        r.add(0, permute(r.builder(), r.gradient(0), back));
+    }
+
+private:
+    std::vector<Index> order_;
+};
+
 class Concatenate : public OpOf<Concatenate> {
 public:
     [[nodiscard]] std::string_view name() const override { return "concatenate"; }
@@ -468,6 +493,17 @@ Value concatenate(Builder& b, const std::vector<Value>& values) {
         columns += b.info(v).columns;
     }
     return b.append(std::make_shared<Concatenate>(), values, b.info(values.front()).extent, columns);
+}
+
+Value permute(Builder& b, Value x, const std::vector<Index>& order) {
+    std::vector<Index> sorted = order;
+    std::ranges::sort(sorted);
+    for (std::size_t c = 0; c < sorted.size(); ++c) {
+        check(sorted[c] == static_cast<Index>(c), "permute: the order is no permutation");
+    }
+    check(static_cast<Index>(order.size()) == b.info(x).columns, "permute: order of {} for {} columns", order.size(),
+          b.info(x).columns);
+    return b.append(std::make_shared<Permute>(order), {x}, b.info(x).extent, b.info(x).columns);
 }
 
 Value set_column(Builder& b, Value x, Index column, double value) {

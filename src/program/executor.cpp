@@ -209,6 +209,7 @@ void HostExecutor<T>::run_nodes(const BatchPart<T>& batch, const Environment<T>&
     r.exchange = environment.exchange;
     r.commits_state = environment.commits_state;
     r.scratch = &scratch_;
+    r.sums = &sums_;
     r.lane_scratch = &lane_scratch_;
     for (std::size_t n = first; n < last; ++n) {
         const auto& [in, out, end] = spans_[n];

@@ -58,8 +58,13 @@ template <class T>
 void ParameterSet::initialise(std::uint64_t seed, std::span<T> flat) const {
     for (const Parameter& p : parameters_) {
         RandomStream random(seed, Purpose::initialisation, name_key(p.name));
+        std::size_t piece = 0;
+        Index piece_end = p.initial.pieces.empty() ? p.size : p.initial.pieces.front().first;
         for (Index k = 0; k < p.size; ++k) {
-            double value = p.initial.scale;
+            while (!p.initial.pieces.empty() && k >= piece_end && piece + 1 < p.initial.pieces.size()) {
+                piece_end += p.initial.pieces[++piece].first;
+            }
+            double value = p.initial.pieces.empty() ? p.initial.scale : p.initial.pieces[piece].second;
             if (p.initial.law == Initial::Law::uniform) {
                 value *= 2 * random.uniform() - 1;
             } else if (p.initial.law == Initial::Law::normal) {

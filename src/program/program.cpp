@@ -27,8 +27,7 @@ void StateSet::initialise(std::vector<T>& flat) const {
     flat.resize(static_cast<std::size_t>(size_));
     for (const StateBuffer& b : buffers_) {
         for (Index k = 0; k < b.size; ++k) {
-            flat[static_cast<std::size_t>(b.offset + k)] = static_cast<T>(
-                b.initial_values.empty() ? b.initial : b.initial_values[static_cast<std::size_t>(k)]);
+            flat[static_cast<std::size_t>(b.offset + k)] = static_cast<T>(b.initial);
         }
     }
 }

@@ -22,8 +22,8 @@ struct BilinearMap {
 
 // Optional: `add` [rows x columns] is added; `bias` to the first bias.columns columns.
 struct BilinearOptions {
-    std::optional<Value> add;
-    std::optional<Value> bias;
+    std::optional<Value> add = {};
+    std::optional<Value> bias = {};
 };
 
 Value bilinear(Builder& b, Value x, Value attributes, const BilinearMap& map, const BilinearOptions& options = {});

@@ -23,6 +23,8 @@ Value clamp(Builder& b, Value x, double bound); // to [-bound, bound]; slope 0 o
 Value slice(Builder& b, Value x, Index first, Index count);
 Value place(Builder& b, Value x, Index first, Index columns);
 Value concatenate(Builder& b, const std::vector<Value>& values);
+// Column c of the result is column order[c] of x.
+Value permute(Builder& b, Value x, const std::vector<Index>& order);
 // Column `column` replaced by a constant (no gradient flows to it).
 Value set_column(Builder& b, Value x, Index column, double value);
 // x + bias row by row, bias [1 x columns].

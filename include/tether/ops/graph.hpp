@@ -14,7 +14,7 @@ Value at_sender(Builder& b, Value node_rows);   // x[sender(e)]
 
 // act( r · at_receiver[receiver(e)] + s · at_sender[sender(e)] (+ on_edge[e]) ), r and s constants.
 struct Gather {
-    std::optional<Value> at_receiver, at_sender, on_edge;
+    std::optional<Value> at_receiver = {}, at_sender = {}, on_edge = {};
     double receiver_factor = 1, sender_factor = 1;
     Activation activation = Activation::none;
 };

@@ -76,6 +76,7 @@ private:
     std::vector<std::vector<int>> dies_after_;   // per node: values not needed any more (debug)
     std::vector<T> arena_;
     std::vector<T> scratch_;
+    std::vector<double> sums_;
     std::vector<Index> lane_scratch_;
     std::vector<Index> packed_offset_;
     std::vector<typename Run<T>::Operand> operands_;

@@ -9,6 +9,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tether {
@@ -23,9 +24,11 @@ enum class ParameterKind : std::uint8_t {
 struct Initial {
     enum class Law : std::uint8_t { uniform, normal, constant } law = Law::constant;
     double scale = 0;
-    static Initial uniform(double bound) { return {Law::uniform, bound}; }
-    static Initial normal(double deviation) { return {Law::normal, deviation}; }
-    static Initial constant(double value) { return {Law::constant, value}; }
+    // Overrides `scale` piece by piece: {number of elements (published order), scale}, in order.
+    std::vector<std::pair<Index, double>> pieces = {};
+    static Initial uniform(double bound) { return {Law::uniform, bound, {}}; }
+    static Initial normal(double deviation) { return {Law::normal, deviation, {}}; }
+    static Initial constant(double value) { return {Law::constant, value, {}}; }
 };
 
 struct Parameter {
@@ -33,9 +36,9 @@ struct Parameter {
     std::vector<Index> shape; // published shape; {} for a scalar
     ParameterKind kind = ParameterKind::equivariant;
     Initial initial;
-    Index offset = 0;              // in the flat vector
+    Index offset = 0; // in the flat vector
     Index size = 1;                // number of elements
-    std::vector<Index> published;  // element k inside is element published[k] of the published array; empty: same order
+    std::vector<Index> published = {}; // element k inside is element published[k] of the published array; empty: same order
 };
 
 class ParameterSet {

@@ -39,7 +39,8 @@ struct StateBuffer {
     std::vector<Index> shape;
     double initial = 0;
     Index offset = 0, size = 0;
-    std::vector<double> initial_values; // overrides `initial` when not empty
+    std::string spectral_weight = {}; // u or v of this weight: starts from power iterations, not from `initial`
+    bool spectral_left = false;  // u (left) or v
 };
 
 class StateSet {

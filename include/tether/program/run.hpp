@@ -39,6 +39,7 @@ struct Run {
     std::span<const Index> packed_offset;    // of each of Program::packed in them
     const Exchange* exchange = nullptr;      // null or empty: this part is the whole batch
     std::vector<T>* scratch = nullptr;       // grows to what the largest operation needs, then stays
+    std::vector<double>* sums = nullptr;     // the same in double, for statistics
     bool commits_state = true;               // only one of several executions of a step keeps new state
 
     [[nodiscard]] const T* in(int i) const { return inputs[static_cast<std::size_t>(i)].data; }

@@ -1,0 +1,185 @@
+// Batch norm over all rows of the global batch. Sums run in double: rows of a lane in order, lanes,
+// threads and ranks by the fixed tree (Run::exchange). With xh the normalised input, N rows:
+// dx = w s (dy - (sum dy)/N - xh (sum dy xh)/N).
+#include "tether/core/error.hpp"
+#include "tether/ops/lane_reduce.hpp"
+#include "tether/ops/norms.hpp"
+
+#include <cmath>
+#include <memory>
+
+namespace tether::ops {
+namespace {
+
+// Sums over the global batch of what `add` gives per row, plus the number of rows in the last entry.
+template <class T, class Add>
+std::span<double> batch_sums(Run<T>& r, Extent extent, Index columns, std::vector<double>& to, Add&& add) {
+    const auto n = static_cast<std::size_t>(columns + 1);
+    to.resize(n);
+    lane_reduce<double>(r.lanes(extent), columns + 1, to.data(), false, *r.sums, [&](Index row, double* sum) {
+        add(row, sum);
+        sum[columns] += 1;
+    });
+    if (r.exchange != nullptr && *r.exchange) {
+        (*r.exchange)(std::span<double>(to));
+    }
+    return to;
+}
+
+// Inputs x, weight, bias, running mean, running variance, batches; outputs y, normalised x,
+// s [1 x columns], next running mean, next running variance, next batches.
+class BatchNorm : public OpOf<BatchNorm> {
+public:
+    explicit BatchNorm(const BatchNormOptions& options) : options_(options) {}
+    [[nodiscard]] std::string_view name() const override { return "batch_norm"; }
+    [[nodiscard]] bool exchanges() const override { return options_.training; }
+
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.out_columns(0);
+        const Index rows = r.out_rows(0);
+        std::vector<double> sums;
+        if (options_.training) {
+            batch_sums(r, r.inputs[0].extent, 2 * columns, sums, [&](Index row, double* sum) {
+                for (Index c = 0; c < columns; ++c) {
+                    const auto x = static_cast<double>(r.in(0)[row * columns + c]);
+                    sum[c] += x;
+                    sum[columns + c] += x * x;
+                }
+            });
+        }
+        const double count = options_.training ? sums.back() : 1;
+        for (Index c = 0; c < columns; ++c) {
+            double mean = 0;
+            double variance = 0;
+            if (options_.training) {
+                const auto i = static_cast<std::size_t>(c);
+                mean = sums[i] / count;
+                variance = std::max(0.0, sums[i + static_cast<std::size_t>(columns)] / count - mean * mean);
+                if (r.commits_state && r.has_out(3)) {
+                    const double unbiased = variance * count / std::max(1.0, count - 1);
+                    const double keep = 1 - options_.momentum;
+                    r.out(3)[c] = static_cast<T>(keep * static_cast<double>(r.in(3)[c]) + options_.momentum * mean);
+                    r.out(4)[c] = static_cast<T>(keep * static_cast<double>(r.in(4)[c]) + options_.momentum * unbiased);
+                }
+            } else {
+                mean = static_cast<double>(r.in(3)[c]);
+                variance = static_cast<double>(r.in(4)[c]);
+            }
+            const double s = 1 / std::sqrt(variance + options_.eps);
+            if (r.has_out(2)) {
+                r.out(2)[c] = static_cast<T>(s);
+            }
+            const T weight = r.in(1)[c];
+            const T bias = r.in(2)[c];
+            for (Index row = 0; row < rows; ++row) {
+                const T normal = static_cast<T>((static_cast<double>(r.in(0)[row * columns + c]) - mean) * s);
+                if (r.has_out(1)) {
+                    r.out(1)[row * columns + c] = normal;
+                }
+                r.out(0)[row * columns + c] = weight * normal + bias;
+            }
+        }
+        if (options_.training && r.commits_state && r.has_out(5)) {
+            r.out(5)[0] = r.in(5)[0] + T(1);
+        }
+    }
+    void reverse(Reverse& r) const override;
+
+private:
+    BatchNormOptions options_;
+};
+
+// Inputs dy, normalised x, s, weight; outputs dx[, gradient of weight, gradient of bias].
+class BatchNormBackward : public OpOf<BatchNormBackward> {
+public:
+    BatchNormBackward(bool training, bool accumulate) : training_(training), accumulate_(accumulate) {}
+    [[nodiscard]] std::string_view name() const override { return "batch_norm_backward"; }
+    [[nodiscard]] bool exchanges() const override { return training_; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index columns = r.in_columns(0);
+        const Index rows = r.in_rows(0);
+        std::vector<double> sums(static_cast<std::size_t>(2 * columns + 1));
+        const auto add = [&](Index row, double* sum) {
+            for (Index c = 0; c < columns; ++c) {
+                const auto d = static_cast<double>(r.in(0)[row * columns + c]);
+                sum[c] += d;
+                sum[columns + c] += d * static_cast<double>(r.in(1)[row * columns + c]);
+            }
+            sum[2 * columns] += 1;
+        };
+        // The parameters' gradients are this part's own sums; the reduction of gradients adds parts.
+        lane_reduce<double>(r.lanes(r.inputs[0].extent), 2 * columns + 1, sums.data(), false, *r.sums, add);
+        for (Index c = 0; c < columns; ++c) {
+            const auto i = static_cast<std::size_t>(c);
+            const T weight = static_cast<T>(sums[i + static_cast<std::size_t>(columns)]);
+            const T bias = static_cast<T>(sums[i]);
+            r.out(1)[c] = accumulate_ ? r.out(1)[c] + weight : weight;
+            r.out(2)[c] = accumulate_ ? r.out(2)[c] + bias : bias;
+        }
+        if (training_ && r.exchange != nullptr && *r.exchange) {
+            (*r.exchange)(std::span<double>(sums));
+        }
+        if (!r.has_out(0)) {
+            return;
+        }
+        const double count = sums.back();
+        for (Index c = 0; c < columns; ++c) {
+            const auto i = static_cast<std::size_t>(c);
+            const double mean = training_ ? sums[i] / count : 0;
+            const double product = training_ ? sums[i + static_cast<std::size_t>(columns)] / count : 0;
+            const double factor = static_cast<double>(r.in(3)[c]) * static_cast<double>(r.in(2)[c]);
+            for (Index row = 0; row < rows; ++row) {
+                const Index at = row * columns + c;
+                r.out(0)[at] = static_cast<T>(factor * (static_cast<double>(r.in(0)[at]) - mean -
+                                                        static_cast<double>(r.in(1)[at]) * product));
+            }
+        }
+    }
+
+private:
+    bool training_, accumulate_;
+};
+
+void BatchNorm::reverse(Reverse& r) const {
+    Builder& b = r.builder();
+    const ValueInfo x = b.info(r.in(0));
+    bool first = true;
+    const WeightView all{0, 0, 1, 1, x.columns};
+    const Value weight_gradient = b.parameter_gradient(r.in(1), all, first);
+    const Value bias_gradient = b.parameter_gradient(r.in(2), all, first);
+    const Value dx =
+        b.append_all(std::make_shared<BatchNormBackward>(options_.training, !first),
+                     {r.gradient(0), r.out(1), r.out(2), r.in(1)}, {{x.extent, x.columns}})
+            .front();
+    b.program().nodes.back().out = {dx, weight_gradient, bias_gradient};
+    if (r.wants(0)) {
+        r.add(0, dx);
+    }
+}
+
+} // namespace
+
+Value batch_norm(Builder& b, Value x, Value weight, Value bias, const BatchNormState& state,
+                 const BatchNormOptions& options) {
+    const ValueInfo i = b.info(x);
+    for (const Value v : {weight, bias, state.mean, state.variance}) {
+        check(b.info(v).columns == i.columns, "batch_norm: {} columns, {} in {}", i.columns, b.info(v).columns,
+              b.info(v).name);
+    }
+    const Value y = b.append_all(std::make_shared<BatchNorm>(options),
+                                 {x, weight, bias, state.mean, state.variance, state.count},
+                                 {{i.extent, i.columns}, {i.extent, i.columns}, {{Axis::one, 1}, i.columns}})
+                        .front();
+    if (options.training) {
+        const Value mean = b.next_state(state.mean);
+        const Value variance = b.next_state(state.variance);
+        const Value count = b.next_state(state.count);
+        auto& out = b.program().nodes.back().out;
+        out.insert(out.end(), {mean, variance, count});
+    }
+    return y;
+}
+
+} // namespace tether::ops

@@ -1,0 +1,64 @@
+#include "tether/ops/gate.hpp"
+
+#include "tether/core/error.hpp"
+
+#include <memory>
+
+namespace tether::ops {
+namespace {
+
+using kernels::GatedTerm;
+using kernels::GateShape;
+
+class GateBackward : public OpOf<GateBackward> {
+public:
+    GateBackward(const GateShape& shape, std::vector<GatedTerm> terms) : shape_(shape), terms_(std::move(terms)) {}
+    [[nodiscard]] std::string_view name() const override { return "gate_backward"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index before = r.out_columns(0);
+        const Index after = r.in_columns(1);
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            kernels::gate_row_backward(shape_, terms_.data(), static_cast<Index>(terms_.size()), r.in(0) + row * before,
+                                       r.in(1) + row * after, r.out(0) + row * before);
+        }
+    }
+
+private:
+    GateShape shape_;
+    std::vector<GatedTerm> terms_;
+};
+
+class Gate : public OpOf<Gate> {
+public:
+    Gate(const GateShape& shape, std::vector<GatedTerm> terms) : shape_(shape), terms_(std::move(terms)) {}
+    [[nodiscard]] std::string_view name() const override { return "gate"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index before = r.in_columns(0);
+        const Index after = r.out_columns(0);
+        for (Index row = 0; row < r.out_rows(0); ++row) {
+            kernels::gate_row(shape_, terms_.data(), static_cast<Index>(terms_.size()), r.in(0) + row * before,
+                              r.out(0) + row * after);
+        }
+    }
+    void reverse(Reverse& r) const override {
+        Builder& b = r.builder();
+        r.add(0, b.append(std::make_shared<GateBackward>(shape_, terms_), {r.in(0), r.gradient(0)},
+                          b.info(r.in(0)).extent, b.info(r.in(0)).columns));
+    }
+
+private:
+    GateShape shape_;
+    std::vector<GatedTerm> terms_;
+};
+
+} // namespace
+
+Value gate(Builder& b, Value x, const GateShape& shape, const std::vector<GatedTerm>& terms) {
+    check(b.info(x).columns == shape.scalars + shape.gates + shape.gated, "gate: {} columns, expected {} + {} + {}",
+          b.info(x).columns, shape.scalars, shape.gates, shape.gated);
+    return b.append(std::make_shared<Gate>(shape, terms), {x}, b.info(x).extent, shape.scalars + shape.gated);
+}
+
+} // namespace tether::ops
