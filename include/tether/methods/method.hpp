@@ -1,0 +1,157 @@
+// A method decides the degree of symmetry of a network with sites y = f_eq(z) + gamma f_free(z):
+// what gamma is, what the constraint adds to the loss, what the coordinator computes between steps,
+// and which evaluation counts. Methods know nothing of models.
+//
+// One step t (methods.md 1.3): forward and backward at gamma_t -> primal_terms() with the control of
+// step t -> MethodState::advance() with gamma_t, u_t gives the control of step t+1 (it may run any
+// time before that is needed, wherever the state lives) -> primal update of weights, gates, slacks.
+#pragma once
+
+#include "tether/core/settings.hpp"
+#include "tether/core/types.hpp"
+#include "tether/methods/dual.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tether::methods {
+
+enum class Gate : std::uint8_t {
+    absent,    // the network is built without branches
+    constant,  // initial_gamma for ever
+    trained,   // by the primal optimiser, from initial_gamma
+    controlled // set for every step by the state (Control::gamma)
+};
+
+struct SitePolicy {
+    Gate gate = Gate::absent;
+    double initial_gamma = 1;
+    bool slack = false; // one u per site, appended to the flat parameter vector with gamma
+    double initial_u = 0;
+};
+
+enum class Evaluation : std::uint8_t { projected, relaxed };
+
+// What workers need to know of the state in a step: 3 blocks of [sites]. Blocks that a method does
+// not use are 0. Of fixed size, so that it can be sent as it is.
+class Control {
+public:
+    explicit Control(Index sites = 0) : sites_(static_cast<std::size_t>(sites)), values_(3 * sites_, 0.0) {}
+
+    [[nodiscard]] std::span<double> lambda() { return block(0); }
+    [[nodiscard]] std::span<double> bound() { return block(1); } // constraint.hpp
+    [[nodiscard]] std::span<double> gamma() { return block(2); } // of controlled gates
+    [[nodiscard]] std::span<const double> lambda() const { return block(0); }
+    [[nodiscard]] std::span<const double> bound() const { return block(1); }
+    [[nodiscard]] std::span<const double> gamma() const { return block(2); }
+
+    [[nodiscard]] std::span<double> values() { return values_; }
+    [[nodiscard]] std::span<const double> values() const { return values_; }
+    [[nodiscard]] bool finite() const;
+
+private:
+    [[nodiscard]] std::span<double> block(std::size_t k) {
+        return std::span<double>(values_).subspan(k * sites_, sites_);
+    }
+    [[nodiscard]] std::span<const double> block(std::size_t k) const {
+        return std::span<const double>(values_).subspan(k * sites_, sites_);
+    }
+    std::size_t sites_;
+    std::vector<double> values_;
+};
+
+// What the state is told once.
+struct Start {
+    Index sites = 0;
+    Index steps_per_epoch = 1;
+    Index epochs = 1;
+    std::vector<double> lambda{}; // first multipliers; empty: 0
+};
+
+// What the state is told of a step: gates and slacks before its primal update.
+struct StepInput {
+    Index step = 0;           // from 0
+    double learning_rate = 0; // of the duals in this step
+    std::span<const double> gamma{};
+    std::span<const double> u{}; // empty where there is no slack
+};
+
+// What changes between steps without being trained; lives with the coordinator. This class alone is
+// the state of a method that has none.
+class MethodState {
+public:
+    // own: length of what a derived state keeps beyond the control (own_, zeros at the start).
+    explicit MethodState(const Start& start, std::size_t own = 0);
+    virtual ~MethodState() = default;
+    MethodState(const MethodState&) = delete;
+    MethodState& operator=(const MethodState&) = delete;
+
+    // Of the step to come: step 0 after construction, t + 1 after advance(t).
+    [[nodiscard]] const Control& control() const { return control_; }
+    virtual void advance(const StepInput& input);
+
+    // Everything a checkpoint needs; load() throws Error(storage) on numbers of another method.
+    [[nodiscard]] std::vector<double> save() const;
+    void load(std::span<const double> saved);
+
+protected:
+    Control control_;
+    std::vector<double> own_;
+};
+
+// Arguments of primal_terms: double copies of the values before the update; gradients are added to.
+struct PrimalView {
+    std::span<const double> gamma;
+    std::span<const double> u; // empty where there is no slack
+    const Control& control;
+    std::span<double> dgamma;
+    std::span<double> du;
+};
+
+class Method {
+public:
+    explicit Method(std::string name) : name_(std::move(name)) {}
+    virtual ~Method() = default;
+    Method(const Method&) = delete;
+    Method& operator=(const Method&) = delete;
+
+    [[nodiscard]] const std::string& name() const { return name_; }
+    [[nodiscard]] virtual SitePolicy sites() const = 0;
+    [[nodiscard]] virtual Evaluation primary() const = 0; // both are always reported
+    // Inputs and targets of every training sample are turned by a random group element.
+    [[nodiscard]] virtual bool rotates_samples() const { return false; }
+    // The state has multipliers: [dual] means something, lambda is worth logging.
+    [[nodiscard]] virtual bool has_multipliers() const { return false; }
+
+    // Adds the constraint's gradients; returns what it adds to the task loss.
+    virtual double primal_terms(const PrimalView& view) const;
+    [[nodiscard]] virtual std::unique_ptr<MethodState> start(const Start& start) const;
+
+private:
+    std::string name_;
+};
+
+// The keys of section [method] as the job gives them (a key that is missing has its default, stated
+// in the method's file), and [dual].
+struct MethodSettings {
+    std::string name = "strict";
+    Settings values{};
+    DualSettings dual{};
+};
+
+// Throws Error(usage): unknown name (with the nearest), value out of range, impossible combination.
+[[nodiscard]] std::unique_ptr<Method> make_method(const MethodSettings& settings);
+[[nodiscard]] std::vector<std::string> method_names();
+
+// The registry: a word and what it makes. Those of the library stand in src/methods/registry.cpp.
+struct MethodEntry {
+    std::string name;
+    std::function<std::unique_ptr<Method>(const MethodSettings&)> make;
+};
+void register_method(MethodEntry entry); // from outside the library; throws on a name in use
+
+} // namespace tether::methods
