@@ -1,0 +1,16 @@
+// The registry of commands: one include and one line each.
+#include "tether/cli/command.hpp"
+#include "tether/cli/data_command.hpp"
+#include "tether/cli/doctor_command.hpp"
+
+namespace tether::cli {
+
+std::span<const Command> all_commands() {
+    static constexpr Command commands[] = {
+        {"data", "simulate or convert a data set", data_command},
+        {"doctor", "check machine, MPI, storage and job files", doctor_command},
+    };
+    return commands;
+}
+
+} // namespace tether::cli

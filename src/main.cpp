@@ -1,0 +1,12 @@
+// The program `tether`. Everything is in cli/command.hpp; here only what must come before all else.
+#include "tether/cli/command.hpp"
+#include "tether/run/provenance.hpp"
+
+#include <string>
+#include <vector>
+
+int main(int argc, char** argv) {
+    tether::run::require_instruction_set();
+    const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+    return tether::cli::dispatch(arguments);
+}
