@@ -2,6 +2,9 @@
 // function returning its Choice (in its own file where it has one) and one line below.
 #include "job_choices.hpp"
 
+#include "tether/core/error.hpp"
+#include "tether/symmetry/irreps.hpp"
+
 namespace tether::run {
 namespace {
 
@@ -32,15 +35,13 @@ Key layers(Index standard) {
             .high = 64};
 }
 
-// Spaces carry no meaning in irreps; without them equal networks have equal hashes.
-std::string without_spaces(const std::string& text) {
-    std::string out;
-    for (const char c : text) {
-        if (c != ' ') {
-            out += c;
-        }
-    }
-    return out;
+// Equal networks have equal hashes, however their irreps are written.
+std::string hidden_irreps(const std::string& text) {
+    const symmetry::Irreps irreps = symmetry::Irreps::parse(text);
+    check(!irreps.empty() && irreps.dim() <= 4096, "{} columns, expected 1 .. 4096", irreps.dim());
+    check(irreps.lmax() <= symmetry::max_degree, "degree {}, expected at most {}", irreps.lmax(),
+          symmetry::max_degree);
+    return irreps.to_string();
 }
 
 Choice segnn() {
@@ -51,7 +52,7 @@ Choice segnn() {
                       .kind = Kind::text,
                       .standard = std::string("32x0e+32x1o"),
                       .meaning = "irreps of the hidden node features",
-                      .canonical = without_spaces},
+                      .canonical = hidden_irreps},
                      layers(4),
                      {.name = "lmax_attr",
                       .kind = Kind::integer,

@@ -50,7 +50,15 @@ SettingValue convert_text(const Key& key, const std::string& full_name, const Gi
     if (std::ranges::any_of(value, control)) {
         wrong(key, full_name, given, "a text without control characters");
     }
-    return key.canonical ? key.canonical(value) : value;
+    if (!key.canonical) {
+        return value;
+    }
+    try {
+        return key.canonical(value);
+    } catch (const Error& error) {
+        fail(ExitCode::usage, "{}: '{}': found {}: {}", given.origin, full_name, found_text(given.raw),
+             error.what());
+    }
 }
 
 template <class T>

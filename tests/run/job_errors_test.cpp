@@ -69,6 +69,16 @@ TEST(JobErrors, unknown_word) {
     EXPECT_TRUE(contains(message_with({"data.set=mnist"}), {"expected one of nbody"}));
 }
 
+TEST(JobErrors, irreps_are_checked_where_they_are_written) {
+    EXPECT_TRUE(contains(message(small_job + "[log]\n[model.x]\n"), {"'model.x'"}));
+    EXPECT_TRUE(
+        contains(message_with({"model.hidden=32x0e+32y1o"}),
+                 {"--set model.hidden=32x0e+32y1o: 'model.hidden': found \"32x0e+32y1o\"", "position"}));
+    EXPECT_TRUE(contains(message_with({"model.hidden=\"\""}), {"'model.hidden'", "1 .. 4096"}));
+    EXPECT_TRUE(contains(message_with({"model.hidden=5000x0e"}), {"5000 columns, expected 1 .. 4096"}));
+    EXPECT_TRUE(contains(message_with({"model.hidden=2x7o"}), {"degree 7, expected at most 6"}));
+}
+
 TEST(JobErrors, lanes_must_be_a_power_of_two) {
     EXPECT_TRUE(contains(message_with({"parallel.lanes=6"}), {"found 6 (integer), expected a power of two"}));
     EXPECT_TRUE(contains(message_with({"parallel.lanes=0"}), {"expected integer 1 .. 4096"}));
