@@ -7,8 +7,6 @@
 #include "tether/core/host_device.hpp"
 #include "tether/core/types.hpp"
 
-#include <span>
-
 namespace tether::kernels {
 
 inline constexpr Index norm_block = 4096;
@@ -42,17 +40,6 @@ TETHER_HD double squared_norm_block(const T* values, Index count) {
         sums[lane] += value * value;
     }
     return tree_sum_in_place(sums, norm_lanes);
-}
-
-// Blocks [first, last) of a vector into partial[first..last): what one thread does.
-template <class T>
-void squared_norm_blocks(std::span<const T> values, Index first, Index last, std::span<double> partial) {
-    const auto size = static_cast<Index>(values.size());
-    for (Index block = first; block < last; ++block) {
-        const Index begin = block * norm_block;
-        const Index count = size - begin < norm_block ? size - begin : norm_block;
-        partial[static_cast<std::size_t>(block)] = squared_norm_block(values.data() + begin, count);
-    }
 }
 
 } // namespace tether::kernels

@@ -7,34 +7,29 @@
 #include "tether/core/types.hpp"
 #include "tether/kernels/norm.hpp"
 
-#include <cmath>
 #include <span>
-#include <vector>
 
 namespace tether::optimise {
 
 // What the gradient is multiplied with. A norm that is not a number clips nothing, so that the
 // gradient itself shows it.
-[[nodiscard]] inline double clip_factor(double norm, double max_norm) {
-    if (max_norm <= 0) {
-        return 1;
-    }
-    const double factor = max_norm / (norm + 1e-6);
-    return factor < 1 ? factor : 1;
-}
+[[nodiscard]] double clip_factor(double norm, double max_norm);
+
+// Sums of squares of blocks [first, last) into partial[first..last): what one thread does. There are
+// kernels::norm_blocks(size) blocks.
+template <class T>
+void squared_norm_blocks(std::span<const T> values, Index first, Index last, std::span<double> partial);
 
 // Euclidean norm from the blocks' sums, which are used up.
-[[nodiscard]] inline double norm_of_blocks(std::span<double> partial) {
-    return std::sqrt(kernels::tree_sum_in_place(partial.data(), static_cast<Index>(partial.size())));
-}
+[[nodiscard]] double norm_of_blocks(std::span<double> partial);
 
 // The whole on one thread.
 template <class T>
-[[nodiscard]] double norm(std::span<const T> values) {
-    const Index blocks = kernels::norm_blocks(static_cast<Index>(values.size()));
-    std::vector<double> partial(static_cast<std::size_t>(blocks));
-    kernels::squared_norm_blocks(values, 0, blocks, std::span<double>(partial));
-    return norm_of_blocks(partial);
-}
+[[nodiscard]] double norm(std::span<const T> values);
+
+extern template void squared_norm_blocks(std::span<const float>, Index, Index, std::span<double>);
+extern template void squared_norm_blocks(std::span<const double>, Index, Index, std::span<double>);
+extern template double norm(std::span<const float>);
+extern template double norm(std::span<const double>);
 
 } // namespace tether::optimise
