@@ -1,0 +1,75 @@
+// A model under a method: its parameters and the recorded programs for each use (design 5). Training
+// has the branches that the method wants and the reverse pass; the projected evaluation has no
+// branches at all; the relaxed one has them with the trained gates.
+#pragma once
+
+#include "tether/methods/method.hpp"
+#include "tether/models/model.hpp"
+#include "tether/program/executor.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tether::run {
+
+struct NetworkOptions {
+    bool keep = false;            // intermediates under their published names become outputs
+    bool input_gradients = false; // fields of the training program need gradients
+    bool given_features = false;
+    bool batch_statistics = true; // of the training program; false: running ones, as in evaluation
+};
+
+// The control scalar every loss is multiplied with: one over the number of terms in the global batch.
+inline constexpr const char* loss_factor = "loss_factor";
+
+class Network {
+public:
+    Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy, NetworkOptions options = {});
+    Network(const Network&) = delete;
+    Network& operator=(const Network&) = delete;
+
+    [[nodiscard]] const models::Model& model() const { return *model_; }
+    [[nodiscard]] const methods::SitePolicy& policy() const { return policy_; }
+    [[nodiscard]] const ParameterSet& parameters() const { return parameters_; }
+    [[nodiscard]] const StateSet& states() const { return states_; }
+    [[nodiscard]] const Program& training() const { return *training_; }
+    [[nodiscard]] const Program& projected() const { return *projected_; }
+    [[nodiscard]] const Program& relaxed() const { return *relaxed_; }
+
+    // Sites that have a gate in training (none for methods without branches).
+    [[nodiscard]] Index sites() const;
+    [[nodiscard]] std::vector<std::string> site_names() const;
+    // Where gamma of a site lies in the flat vector; -1: it is not trained.
+    [[nodiscard]] Index gate_offset(Index site) const { return gate_offset_[static_cast<std::size_t>(site)]; }
+    // Whether the loss reaches the gate of a site (a gate without task gradient says nothing about data).
+    [[nodiscard]] bool gate_reached(Index site) const;
+    // Slacks, if any, lie behind the parameters: the length of the vector that is optimised.
+    [[nodiscard]] Index slack_offset() const { return parameters_.size(); }
+    [[nodiscard]] Index trained_size() const { return parameters_.size() + (policy_.slack ? sites() : 0); }
+    // Number of loss terms per target row.
+    [[nodiscard]] Index target_columns() const { return model_->target().columns; }
+    [[nodiscard]] Extent target_extent() const { return model_->target().extent; }
+    // Value ids of the training program's inputs, by field name (for their gradients).
+    [[nodiscard]] Value input_gradient(const std::string& field) const;
+
+    // Initial parameters (and slacks) and buffers: pure functions of the seed.
+    template <class T>
+    void initialise(std::uint64_t seed, std::vector<T>& trained, std::vector<T>& state) const;
+
+private:
+    enum class Use { training, projected, relaxed };
+    std::unique_ptr<Program> record(Use use);
+
+    std::shared_ptr<const models::Model> model_;
+    methods::SitePolicy policy_;
+    NetworkOptions options_;
+    ParameterSet parameters_;
+    StateSet states_;
+    std::unique_ptr<Program> training_, projected_, relaxed_;
+    std::vector<Index> gate_offset_;
+    std::map<std::string, Value> input_gradients_;
+};
+
+} // namespace tether::run

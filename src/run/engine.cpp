@@ -1,0 +1,323 @@
+#include "tether/run/engine.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/optimise/clip.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace tether::run {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point& last) {
+    const Clock::time_point now = Clock::now();
+    const double passed = std::chrono::duration<double>(now - last).count();
+    last = now;
+    return passed;
+}
+
+// Part `part` of `parts` of n elements, whole cache lines.
+std::pair<Index, Index> share(Index n, Index part, Index parts) {
+    constexpr Index grain = 64;
+    const Index blocks = (n + grain - 1) / grain;
+    return {std::min(n, blocks * part / parts * grain), std::min(n, blocks * (part + 1) / parts * grain)};
+}
+
+std::vector<optimise::Range> trained_ranges(const Network& network, const methods::Method& method) {
+    std::vector<optimise::Range> ranges;
+    for (const auto& [begin, end] : network.training().reached) {
+        ranges.push_back({begin, end});
+    }
+    // Multipliers reach every gate, also one that the task loss does not.
+    for (Index s = 0; method.has_multipliers() && s < network.sites(); ++s) {
+        const Index at = network.gate_offset(s);
+        if (at >= 0 && !network.gate_reached(s)) {
+            ranges.push_back({at, at + 1});
+        }
+    }
+    if (network.trained_size() > network.slack_offset()) {
+        ranges.push_back({network.slack_offset(), network.trained_size()});
+    }
+    std::ranges::sort(ranges, {}, &optimise::Range::begin);
+    return ranges;
+}
+
+} // namespace
+
+template <class T>
+Engine<T>::Engine(const Network& network, const methods::Method& method, const EngineSettings& settings,
+                  const parallel::LaneMap& lanes, parallel::Communicator& communicator, parallel::ThreadTeam& team)
+    : network_(network), method_(method), settings_(settings), lanes_(lanes), communicator_(communicator), team_(team),
+      length_(network.trained_size() + network.training().sum_columns()),
+      optimiser_(settings.optimiser, network.trained_size(), trained_ranges(network, method)),
+      packed_(network.training()), control_(network.training().controls.size()) {
+    check(team.size() >= lanes.threads(), "engine: {} threads for {} that have lanes", team.size(), lanes.threads());
+    lanes_at_once_ = choose_lanes_at_once(settings.lanes_at_once);
+    gradient_ = communicator.shared_buffer<T>(length_);
+    trained_.resize(static_cast<std::size_t>(network.trained_size()));
+    state_.resize(static_cast<std::size_t>(network.states().size()));
+    next_state_ = state_;
+    const auto threads = static_cast<std::size_t>(lanes_.threads());
+    exchanged_.resize(threads);
+    for (std::size_t t = 0; t < threads; ++t) {
+        auto worker = std::make_unique<Worker>();
+        worker->executor = std::make_unique<HostExecutor<T>>(network.training(), settings.checking);
+        if (t > 0) {
+            worker->current.assign(static_cast<std::size_t>(length_), T(0));
+        }
+        for (Index groups = lanes_.lanes_per_thread() / lanes_at_once_; groups > 1; groups /= 2) {
+            worker->level.emplace_back(static_cast<std::size_t>(length_), T(0));
+        }
+        worker->exchange = [this, t](std::span<double> values) { exchange(static_cast<int>(t), values); };
+        workers_.push_back(std::move(worker));
+    }
+    const auto sites = static_cast<std::size_t>(network.sites());
+    gamma_.resize(sites);
+    dgamma_.resize(sites);
+    u_.resize(network.policy().slack ? sites : 0);
+    du_.resize(u_.size());
+    norm_blocks_.resize(static_cast<std::size_t>(kernels::norm_blocks(network.trained_size())));
+}
+
+// Lanes run one at a time while their activations fit the second-level cache; networks whose weights
+// do not fit it run as many as possible, so that weights are read once for all of them.
+template <class T>
+Index Engine<T>::choose_lanes_at_once(Index wanted) const {
+    const Index most = lanes_.lanes_per_thread();
+    if (network_.training().exchanges) {
+        return most; // a sum over all lanes in the middle: all of them must be there
+    }
+    if (wanted > 0) {
+        check(is_power_of_two(wanted), "parallel.lanes_at_once = {}, expected a power of two", wanted);
+        return std::min(wanted, most);
+    }
+    constexpr Index cache_bytes = 1 << 20;
+    return network_.parameters().size() * static_cast<Index>(sizeof(T)) > cache_bytes ? most : 1;
+}
+
+template <class T>
+void Engine<T>::exchange(int thread, std::span<double> values) {
+    auto& mine = exchanged_[static_cast<std::size_t>(thread)];
+    mine.assign(values.begin(), values.end());
+    if (lanes_.threads() > 1) {
+        team_.barrier();
+    }
+    if (thread == 0) {
+        for (int stride = 1; stride < lanes_.threads(); stride *= 2) {
+            for (int t = 0; t < lanes_.threads(); t += 2 * stride) {
+                tree_add<double>(exchanged_[static_cast<std::size_t>(t)], exchanged_[static_cast<std::size_t>(t + stride)]);
+            }
+        }
+        if (communicator_.size() > 1) {
+            communicator_.all_reduce_tree(std::span<double>(exchanged_[0]));
+        }
+    }
+    if (lanes_.threads() > 1) {
+        team_.barrier();
+    }
+    std::ranges::copy(exchanged_[0], values.begin());
+    if (lanes_.threads() > 1) {
+        team_.barrier(); // nobody starts the next exchange while others still read this one
+    }
+}
+
+template <class T>
+void Engine<T>::run_thread(int thread, const Fill& fill) {
+    Worker& w = *workers_[static_cast<std::size_t>(thread)];
+    w.times = {};
+    T* current = thread == 0 ? gradient_.data() : w.current.data();
+    const parallel::LaneRange mine = lanes_.of_thread(thread);
+    const std::size_t nodes = network_.training().nodes.size();
+    const std::size_t forward = network_.training().forward_nodes;
+    const Index groups = mine.count / lanes_at_once_;
+    Clock::time_point clock = Clock::now();
+    for (Index g = 0; g < groups; ++g) {
+        fill(mine.first + g * lanes_at_once_, lanes_at_once_, w.part);
+        w.times.data += seconds_since(clock);
+        const Environment<T> environment{.parameters = trained_.data(),
+                                         .gradient = current,
+                                         .state = state_.data(),
+                                         .next_state = next_state_.data(),
+                                         .control = control_.data(),
+                                         .packed = packed_.data(),
+                                         .exchange = &w.exchange,
+                                         .commits_state = thread == 0 && g == 0};
+        w.executor->run_nodes(w.part, environment, 0, forward);
+        w.times.forward += seconds_since(clock);
+        w.executor->run_nodes(w.part, environment, forward, nodes);
+        w.executor->copy_sums(current + network_.trained_size());
+        w.times.backward += seconds_since(clock);
+        // Binary counter over groups: the same tree as over lanes.
+        std::size_t level = 0;
+        for (Index digits = g; (digits & 1) != 0; digits >>= 1) {
+            const T* __restrict__ low = w.level[level++].data();
+            for (Index i = 0; i < length_; ++i) {
+                current[i] = low[i] + current[i];
+            }
+        }
+        if (g + 1 < groups) {
+            std::copy_n(current, length_, w.level[level].data());
+        }
+        w.times.reduce += seconds_since(clock);
+    }
+    if (lanes_.threads() > 1) {
+        team_.barrier();
+    }
+    reduce_threads(thread);
+    w.times.reduce += seconds_since(clock);
+}
+
+template <class T>
+void Engine<T>::reduce_threads(int thread) {
+    const auto [begin, end] = share(length_, thread, lanes_.threads());
+    const auto part = [&](int t) { return t == 0 ? gradient_.data() : workers_[static_cast<std::size_t>(t)]->current.data(); };
+    for (int stride = 1; stride < lanes_.threads(); stride *= 2) {
+        for (int t = 0; t < lanes_.threads(); t += 2 * stride) {
+            T* __restrict__ low = part(t);
+            const T* __restrict__ high = part(t + stride);
+            for (Index i = begin; i < end; ++i) {
+                low[i] += high[i];
+            }
+        }
+    }
+}
+
+template <class T>
+void Engine<T>::compute(const Fill& fill, double factor, const methods::Control& control) {
+    for (std::size_t c = 0; c < control_.size(); ++c) {
+        const std::string& name = network_.training().controls[c];
+        if (name == loss_factor) {
+            control_[c] = static_cast<T>(factor);
+        } else {
+            control_[c] = static_cast<T>(control.gamma()[static_cast<std::size_t>(std::stol(name.substr(4)))]);
+        }
+    }
+    const int threads = lanes_.threads();
+    if (threads == 1) {
+        run_thread(0, fill);
+    } else {
+        const auto task = [&](int thread) {
+            if (thread < threads) {
+                run_thread(thread, fill);
+            }
+        };
+        team_.run(task);
+    }
+    times_ = {};
+    for (const auto& w : workers_) {
+        times_.data = std::max(times_.data, w->times.data);
+        times_.forward = std::max(times_.forward, w->times.forward);
+        times_.backward = std::max(times_.backward, w->times.backward);
+        times_.reduce = std::max(times_.reduce, w->times.reduce);
+    }
+    Clock::time_point clock = Clock::now();
+    if (communicator_.size() > 1) {
+        if (settings_.tree_order) {
+            communicator_.all_reduce_tree(gradient_);
+        } else {
+            communicator_.all_reduce_fast(gradient_);
+        }
+    }
+    times_.reduce += seconds_since(clock);
+}
+
+template <class T>
+void Engine<T>::read_sites(std::span<double> gamma, std::span<double> u) const {
+    for (Index s = 0; s < network_.sites(); ++s) {
+        const Index at = network_.gate_offset(s);
+        const auto i = static_cast<std::size_t>(s);
+        gamma[i] = at >= 0 ? static_cast<double>(trained_[static_cast<std::size_t>(at)]) : network_.policy().initial_gamma;
+        if (!u.empty()) {
+            u[i] = static_cast<double>(trained_[static_cast<std::size_t>(network_.slack_offset() + s)]);
+        }
+    }
+}
+
+template <class T>
+StepResult Engine<T>::update(const methods::Control& control, double learning_rate, bool want_norm) {
+    Clock::time_point clock = Clock::now();
+    StepResult result;
+    const auto n = static_cast<std::size_t>(network_.trained_size());
+    result.loss = static_cast<double>(gradient_[n]);
+    if (network_.policy().gate == methods::Gate::trained) {
+        read_sites(gamma_, u_);
+        std::ranges::fill(dgamma_, 0.0);
+        std::ranges::fill(du_, 0.0);
+        result.extra_loss = method_.primal_terms({gamma_, u_, control, dgamma_, du_});
+        for (Index s = 0; s < network_.sites(); ++s) {
+            const auto i = static_cast<std::size_t>(s);
+            gradient_[static_cast<std::size_t>(network_.gate_offset(s))] += static_cast<T>(dgamma_[i]);
+            if (!du_.empty()) {
+                gradient_[static_cast<std::size_t>(network_.slack_offset() + s)] = static_cast<T>(du_[i]);
+            }
+        }
+    }
+    const int threads = lanes_.threads();
+    const std::span<const T> gradient(gradient_.data(), n);
+    const auto blocks = static_cast<Index>(norm_blocks_.size());
+    const bool norm = want_norm || settings_.optimiser.clip_norm > 0;
+    const auto in_team = [&](auto&& task) {
+        if (threads == 1) {
+            task(0);
+        } else {
+            const auto guarded = [&](int thread) {
+                if (thread < threads) {
+                    task(thread);
+                }
+            };
+            team_.run(guarded);
+        }
+    };
+    if (norm) {
+        in_team([&](int thread) {
+            optimise::squared_norm_blocks(gradient, blocks * thread / threads, blocks * (thread + 1) / threads,
+                                         std::span<double>(norm_blocks_));
+        });
+        result.gradient_norm = optimise::norm_of_blocks(norm_blocks_);
+    }
+    result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
+    optimiser_.prepare(learning_rate, result.gradient_norm);
+    in_team([&](int thread) {
+        const auto [begin, end] = share(static_cast<Index>(n), thread, threads);
+        optimiser_.update(begin, end, std::span<T>(trained_), gradient);
+        if (threads > 1) {
+            team_.barrier();
+        }
+        packed_.renew(trained_.data(), thread, threads);
+    });
+    std::swap(state_, next_state_);
+    times_.optimise = seconds_since(clock);
+    return result;
+}
+
+template <class T>
+void Engine<T>::renew_weights() {
+    packed_.renew(trained_.data());
+    next_state_ = state_;
+}
+
+template <class T>
+std::size_t Engine<T>::arena_bytes() const {
+    std::size_t total = 0;
+    for (const auto& w : workers_) {
+        total += w->executor->arena_bytes();
+    }
+    return total;
+}
+
+template <class T>
+long Engine<T>::allocations() const {
+    long total = 0;
+    for (const auto& w : workers_) {
+        total += w->executor->allocations();
+    }
+    return total;
+}
+
+template class Engine<float>;
+template class Engine<double>;
+
+} // namespace tether::run

@@ -1,0 +1,105 @@
+#include "tether/run/network.hpp"
+
+#include "tether/layers/normalised.hpp"
+#include "tether/ops/loss.hpp"
+
+#include <algorithm>
+
+namespace tether::run {
+namespace {
+
+layers::Gate layer_gate(methods::Gate gate) {
+    switch (gate) {
+    case methods::Gate::absent: return layers::Gate::absent;
+    case methods::Gate::constant: return layers::Gate::constant;
+    case methods::Gate::trained: return layers::Gate::trained;
+    case methods::Gate::controlled: return layers::Gate::controlled;
+    }
+    return layers::Gate::absent;
+}
+
+} // namespace
+
+Network::Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy, NetworkOptions options)
+    : model_(std::move(model)), policy_(policy), options_(options) {
+    training_ = record(Use::training);
+    projected_ = record(Use::projected);
+    relaxed_ = record(Use::relaxed);
+    for (const layers::SiteInfo& site : model_->sites()) {
+        const int number = policy_.gate == methods::Gate::trained ? parameters_.find(site.gate) : -1;
+        gate_offset_.push_back(number < 0 ? -1 : parameters_.at(number).offset);
+    }
+}
+
+std::unique_ptr<Program> Network::record(Use use) {
+    Builder b(parameters_, states_);
+    layers::Sites sites(model_->sites(), use == Use::projected ? layers::Gate::absent : layer_gate(policy_.gate),
+                        policy_.initial_gamma);
+    models::Recording r{b, sites};
+    r.training = use == Use::training && options_.batch_statistics;
+    r.keep = options_.keep;
+    r.input_gradients = use == Use::training && options_.input_gradients;
+    r.given_features = options_.given_features;
+    const Value prediction = model_->record(r);
+    const models::FieldInfo target_field = model_->target();
+    const Value target = b.input(target_field.name, target_field.extent, target_field.columns);
+    const Value factor = b.control(loss_factor);
+    const Value loss = model_->loss() == models::LossKind::squared ? ops::squared_error(b, prediction, target, factor)
+                                                                   : ops::absolute_error(b, prediction, target, factor);
+    b.sum("loss", loss);
+    if (use != Use::training || options_.keep) {
+        b.output("prediction", prediction);
+    }
+    if (use == Use::training) {
+        b.differentiate(loss);
+        if (options_.input_gradients) {
+            for (std::size_t v = 0; v < b.program().values.size(); ++v) {
+                const ValueInfo i = b.program().values[v];
+                const Value gradient = b.gradient_of({static_cast<int>(v)});
+                if (i.kind == ValueKind::input && i.needs_gradient && gradient.valid()) {
+                    input_gradients_[i.name] = gradient;
+                    b.output("gradient_input/" + i.name, gradient);
+                }
+            }
+        }
+    }
+    return std::make_unique<Program>(b.finish());
+}
+
+Index Network::sites() const {
+    return policy_.gate == methods::Gate::absent ? 0 : static_cast<Index>(model_->sites().size());
+}
+
+std::vector<std::string> Network::site_names() const {
+    std::vector<std::string> names;
+    if (sites() > 0) {
+        for (const layers::SiteInfo& site : model_->sites()) {
+            names.push_back(site.name);
+        }
+    }
+    return names;
+}
+
+bool Network::gate_reached(Index site) const {
+    const Index at = gate_offset(site);
+    return std::ranges::any_of(training_->reached,
+                               [&](const auto& range) { return range.first <= at && at < range.second; });
+}
+
+Value Network::input_gradient(const std::string& field) const {
+    const auto found = input_gradients_.find(field);
+    return found == input_gradients_.end() ? Value{} : found->second;
+}
+
+template <class T>
+void Network::initialise(std::uint64_t seed, std::vector<T>& trained, std::vector<T>& state) const {
+    trained.assign(static_cast<std::size_t>(trained_size()), static_cast<T>(policy_.initial_u));
+    parameters_.initialise(seed, std::span<T>(trained));
+    states_.initialise(state);
+    layers::initialise_spectral(parameters_, states_, seed, trained, state);
+}
+
+template void Network::initialise<float>(std::uint64_t, std::vector<float>&, std::vector<float>&) const;
+template void Network::initialise<double>(std::uint64_t, std::vector<double>&, std::vector<double>&) const;
+
+} // namespace tether::run

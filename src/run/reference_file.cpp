@@ -1,0 +1,296 @@
+#include "tether/run/reference_file.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/models/egnn.hpp"
+#include "tether/models/segnn.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace tether::run {
+namespace {
+
+using nlohmann::json;
+
+models::SegnnSettings segnn_settings(const ReferenceFile& f) {
+    models::SegnnSettings s;
+    s.hidden = symmetry::Irreps::parse(f.text("hidden_irreps", ""));
+    s.layers = f.integer("layers");
+    const symmetry::Irreps attributes = symmetry::Irreps::parse(f.text("attribute_irreps", "1x0e+1x1o"));
+    s.lmax_attributes = attributes.lmax();
+    check(attributes == symmetry::Irreps::spherical(attributes.lmax()), ExitCode::data,
+          "{}: attribute_irreps {}, expected 0e+1o+... up to a degree", f.data().path(), attributes.to_string());
+    s.harmonics = symmetry::normalisation_by_name(f.text("harmonics", "integral"));
+    s.instance_norm = f.text("norm", "none") == "instance";
+    s.task = f.text("pool", "none") == "mean" ? models::SegnnTask::graph : models::SegnnTask::node;
+    if (s.task == models::SegnnTask::graph) {
+        s.species = symmetry::Irreps::parse(f.text("input_irreps", "5x0e")).dim();
+    }
+    return s;
+}
+
+// Edges sorted by receiver, then sender, then place in the file.
+std::vector<Index> sorted_edges(const std::vector<Index>& edge_index, Index edges) {
+    std::vector<Index> order(static_cast<std::size_t>(edges));
+    std::iota(order.begin(), order.end(), Index{0});
+    std::ranges::stable_sort(order, [&](Index a, Index b) {
+        const auto key = [&](Index e) {
+            return std::pair(edge_index[static_cast<std::size_t>(edges + e)], edge_index[static_cast<std::size_t>(e)]);
+        };
+        return key(a) < key(b);
+    });
+    return order;
+}
+
+void build_topology(Topology& t, const std::vector<Index>& sender, const std::vector<Index>& receiver, Index nodes) {
+    t = {};
+    t.sender.assign(sender.begin(), sender.end());
+    t.receiver.assign(receiver.begin(), receiver.end());
+    t.receiver_begin.assign(static_cast<std::size_t>(nodes) + 1, 0);
+    t.sender_begin.assign(static_cast<std::size_t>(nodes) + 1, 0);
+    for (std::size_t e = 0; e < sender.size(); ++e) {
+        ++t.receiver_begin[static_cast<std::size_t>(receiver[e]) + 1];
+        ++t.sender_begin[static_cast<std::size_t>(sender[e]) + 1];
+    }
+    std::partial_sum(t.receiver_begin.begin(), t.receiver_begin.end(), t.receiver_begin.begin());
+    std::partial_sum(t.sender_begin.begin(), t.sender_begin.end(), t.sender_begin.begin());
+    t.by_sender.resize(sender.size());
+    std::vector<std::int32_t> next(t.sender_begin.begin(), t.sender_begin.end() - 1);
+    for (std::size_t e = 0; e < sender.size(); ++e) {
+        t.by_sender[static_cast<std::size_t>(next[static_cast<std::size_t>(sender[e])]++)] = static_cast<std::int32_t>(e);
+    }
+}
+
+} // namespace
+
+ReferenceFile::ReferenceFile(const std::string& path) : reader_(path) {
+    check(reader_.has_attribute("/", "kind") && reader_.has_attribute("/", "model"), ExitCode::data,
+          "{}: no attributes kind and model; expected a parity file", path);
+    kind_ = reader_.text_attribute("/", "kind");
+    model_ = reader_.text_attribute("/", "model");
+    try {
+        settings_ = json::parse(reader_.text_attribute("/", "settings"));
+    } catch (const json::exception& e) {
+        fail(ExitCode::data, "{}: attribute settings is no JSON: {}", path, e.what());
+    }
+}
+
+Index ReferenceFile::integer(const std::string& name) const {
+    check(settings_.contains(name) && settings_[name].is_number_integer(), ExitCode::data,
+          "{}: settings have no integer {}", reader_.path(), name);
+    return settings_[name].get<Index>();
+}
+
+std::string ReferenceFile::text(const std::string& name, const std::string& standard) const {
+    if (!settings_.contains(name)) {
+        check(!standard.empty(), ExitCode::data, "{}: settings have no {}", reader_.path(), name);
+        return standard;
+    }
+    check(settings_[name].is_string(), ExitCode::data, "{}: setting {} is no text", reader_.path(), name);
+    return settings_[name].get<std::string>();
+}
+
+std::shared_ptr<const models::Model> ReferenceFile::model() const {
+    if (model_ == "segnn") {
+        return std::make_shared<models::Segnn>(segnn_settings(*this));
+    }
+    if (model_ == "egnn" || model_ == "egnn with sites") {
+        return std::make_shared<models::Egnn>(models::EgnnSettings{integer("hidden"), integer("layers")});
+    }
+    fail(ExitCode::data, "{}: model {}; this build knows segnn, egnn", reader_.path(), model_);
+}
+
+bool ReferenceFile::branches() const {
+    return kind_ == "trajectory" || reader_.has("/gamma");
+}
+
+bool ReferenceFile::training_mode() const { return text("mode", "train") != "eval"; }
+
+bool ReferenceFile::given_features() const { return reader_.has("/input/node_feature"); }
+
+template <class T>
+void ReferenceFile::batch(const Program& program, const std::vector<Index>& samples, BatchPart<T>& part) const {
+    const std::vector<Index> edge_index = reader_.integers("/input/edge_index");
+    const auto file_edges = static_cast<Index>(edge_index.size()) / 2;
+    check(reader_.shape("/input/edge_index").size() == 2 && reader_.shape("/input/edge_index")[0] == 2, ExitCode::data,
+          "{}: /input/edge_index: expected shape [2, edges]", reader_.path());
+    const Index file_nodes = reader_.shape("/input/position").at(0);
+    // Trajectories store the edges of one simulation and all simulations' nodes.
+    Index nodes_each = file_nodes;
+    std::vector<Index> graph_index;
+    if (samples.empty()) {
+        graph_index = reader_.has("/input/graph_index") ? reader_.integers("/input/graph_index")
+                                                        : std::vector<Index>(static_cast<std::size_t>(file_nodes), 0);
+    } else {
+        nodes_each = 1 + *std::ranges::max_element(edge_index);
+    }
+    for (const Index i : edge_index) {
+        check(i >= 0 && i < nodes_each, ExitCode::data, "{}: /input/edge_index holds node {}, expected 0 to {}",
+              reader_.path(), i, nodes_each - 1);
+    }
+    edge_order_ = sorted_edges(edge_index, file_edges);
+    std::vector<Index> node_of, edge_of, sender, receiver, begin{0};
+    const auto copies = samples.empty() ? std::size_t{1} : samples.size();
+    for (std::size_t s = 0; s < copies; ++s) {
+        const Index first = static_cast<Index>(s) * nodes_each;
+        for (Index i = 0; i < nodes_each; ++i) {
+            node_of.push_back(samples.empty() ? i : samples[s] * nodes_each + i);
+        }
+        for (const Index e : edge_order_) {
+            edge_of.push_back(e);
+            sender.push_back(first + edge_index[static_cast<std::size_t>(e)]);
+            receiver.push_back(first + edge_index[static_cast<std::size_t>(file_edges + e)]);
+        }
+        if (!samples.empty()) {
+            begin.push_back(first + nodes_each);
+        }
+    }
+    const auto nodes = static_cast<Index>(node_of.size());
+    if (samples.empty()) {
+        for (Index i = 0; i < nodes; ++i) {
+            const Index g = graph_index[static_cast<std::size_t>(i)];
+            check(g == static_cast<Index>(begin.size()) - 1 || g == static_cast<Index>(begin.size()) - 2, ExitCode::data,
+                  "{}: /input/graph_index: graph {} at node {}, expected ascending numbers", reader_.path(), g, i);
+            if (g == static_cast<Index>(begin.size()) - 1) {
+                begin.push_back(i);
+            }
+            begin.back() = i + 1;
+        }
+    }
+    build_topology(part.topology, sender, receiver, nodes);
+    part.topology.node_begin.assign(begin.begin(), begin.end());
+    part.topology.graph_of_node.assign(static_cast<std::size_t>(nodes), 0);
+    const auto graphs = static_cast<Index>(begin.size()) - 1;
+    for (Index g = 0; g < graphs; ++g) {
+        for (Index i = begin[static_cast<std::size_t>(g)]; i < begin[static_cast<std::size_t>(g + 1)]; ++i) {
+            part.topology.graph_of_node[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(g);
+        }
+    }
+    part.lanes = 1;
+    part.lane_begin[0] = {0, 1};
+    part.lane_begin[1] = {0, graphs};
+    part.lane_begin[2] = {0, nodes};
+    part.lane_begin[3] = {0, static_cast<Index>(sender.size())};
+    part.field.clear();
+    for (std::size_t f = 0; f < program.fields.size(); ++f) {
+        const auto info = std::ranges::find_if(program.values, [&](const ValueInfo& v) {
+            return v.kind == ValueKind::input && v.offset == static_cast<Index>(f);
+        });
+        const std::string path = "/input/" + program.fields[f];
+        const std::vector<double> values = reader_.doubles(path);
+        const auto& rows = info->extent.axis == Axis::edge ? edge_of : node_of;
+        const bool by_graph = info->extent.axis == Axis::graph;
+        const Index expected = by_graph ? graphs : (info->extent.axis == Axis::edge ? file_edges : file_nodes);
+        check(static_cast<Index>(values.size()) == expected * info->columns, ExitCode::data,
+              "{}: {} has {} numbers, expected {} x {}", reader_.path(), path, values.size(), expected, info->columns);
+        std::vector<T> out;
+        if (by_graph) {
+            out.assign(values.begin(), values.end());
+        } else {
+            for (const Index row : rows) {
+                for (Index c = 0; c < info->columns; ++c) {
+                    out.push_back(static_cast<T>(values[static_cast<std::size_t>(row * info->columns + c)]));
+                }
+            }
+        }
+        part.field.push_back(std::move(out));
+    }
+}
+
+std::vector<double> ReferenceFile::formula(const std::string& parameter) const {
+    const std::vector<std::string> names = reader_.strings("/weight_formula/name");
+    const auto found = std::ranges::find(names, parameter);
+    check(found != names.end(), ExitCode::data, "{}: /weight_formula has no {}", reader_.path(), parameter);
+    const auto i = static_cast<std::size_t>(found - names.begin());
+    const double a = reader_.doubles("/weight_formula/a").at(i);
+    const double offset = reader_.doubles("/weight_formula/offset").at(i);
+    const auto p = static_cast<double>(reader_.integers("/weight_formula/p").at(i));
+    const Index first = reader_.integers("/weight_formula/first_k").at(i);
+    const Index size = reader_.integers("/weight_formula/size").at(i);
+    check(size >= 0 && size < (Index{1} << 32), ExitCode::data, "{}: /weight_formula/size holds {}", reader_.path(), size);
+    std::vector<double> values;
+    double sum = 0;
+    double square = 0;
+    for (Index k = 0; k < size; ++k) {
+        const auto number = static_cast<double>(first + k);
+        values.push_back(offset + a * std::sin(0.37 * number + 0.11 * p + 0.5));
+        sum += values.back();
+        square += values.back() * values.back();
+    }
+    // The formula is only a formula for those who evaluate it alike: the file says what comes out.
+    const double expected_sum = reader_.doubles("/weight_check/sum").at(i);
+    const double expected_norm = reader_.doubles("/weight_check/l2").at(i);
+    const double scale = std::max(std::abs(expected_norm), 1e-300);
+    check(std::abs(std::sqrt(square) - expected_norm) <= 1e-9 * scale &&
+              std::abs(sum - expected_sum) <= 1e-9 * scale * std::sqrt(static_cast<double>(size)),
+          ExitCode::data, "{}: weights of {} by formula have sum {} and norm {}, expected {} and {}", reader_.path(),
+          parameter, sum, std::sqrt(square), expected_sum, expected_norm);
+    return values;
+}
+
+template <class T>
+void ReferenceFile::load(const Network& network, std::vector<T>& trained, std::vector<T>& state) const {
+    network.initialise<T>(0, trained, state);
+    const auto& parameters = network.parameters().all();
+    const bool by_formula = reader_.has("/weight_formula");
+    for (std::size_t n = 0; n < parameters.size(); ++n) {
+        const Parameter& p = parameters[n];
+        if (p.kind == ParameterKind::gate && !reader_.has("/weight/" + p.name)) {
+            continue; // from /gamma or the settings, below
+        }
+        std::vector<double> values;
+        if (by_formula) {
+            values = formula(p.name);
+        } else {
+            const std::string path = "/weight/" + p.name;
+            check(reader_.has(path), ExitCode::data, "{}: no {}", reader_.path(), path);
+            check(reader_.shape(path) == p.shape, ExitCode::data, "{}: {} has shape [{}], expected [{}]", reader_.path(),
+                  path, fmt::join(reader_.shape(path), ", "), fmt::join(p.shape, ", "));
+            values = reader_.doubles(path);
+        }
+        network.parameters().from_published<T>(static_cast<int>(n), values, trained);
+    }
+    if (reader_.has("/gamma")) {
+        const std::vector<double> gamma = reader_.doubles("/gamma");
+        check(static_cast<Index>(gamma.size()) == network.sites(), ExitCode::data, "{}: {} gates in /gamma, expected {}",
+              reader_.path(), gamma.size(), network.sites());
+        for (Index s = 0; s < network.sites(); ++s) {
+            if (network.gate_offset(s) >= 0) {
+                trained[static_cast<std::size_t>(network.gate_offset(s))] = static_cast<T>(gamma[static_cast<std::size_t>(s)]);
+            }
+        }
+    }
+    for (const StateBuffer& b : network.states().all()) {
+        const std::string path = "/weight/" + b.name;
+        check(reader_.has(path), ExitCode::data, "{}: no {}", reader_.path(), path);
+        const std::vector<double> values = reader_.doubles(path);
+        check(static_cast<Index>(values.size()) == b.size, ExitCode::data, "{}: {} has {} numbers, expected {}",
+              reader_.path(), path, values.size(), b.size);
+        std::ranges::transform(values, state.begin() + b.offset, [](double x) { return static_cast<T>(x); });
+    }
+}
+
+std::vector<std::string> ReferenceFile::listed(const std::string& attribute) const {
+    std::vector<std::string> names;
+    if (reader_.has_attribute("/", attribute)) {
+        const json list = json::parse(reader_.text_attribute("/", attribute), nullptr, false);
+        for (const json& name : list.is_array() ? list : json::array()) {
+            if (name.is_string()) {
+                names.push_back(name.get<std::string>());
+            }
+        }
+    }
+    return names;
+}
+
+double ReferenceFile::number_attribute(const std::string& name, double standard) const {
+    return reader_.has_attribute("/", name) ? reader_.number_attribute("/", name) : standard;
+}
+
+template void ReferenceFile::batch<float>(const Program&, const std::vector<Index>&, BatchPart<float>&) const;
+template void ReferenceFile::batch<double>(const Program&, const std::vector<Index>&, BatchPart<double>&) const;
+template void ReferenceFile::load<float>(const Network&, std::vector<float>&, std::vector<float>&) const;
+template void ReferenceFile::load<double>(const Network&, std::vector<double>&, std::vector<double>&) const;
+
+} // namespace tether::run
