@@ -2,6 +2,7 @@
 // under its name only when it is whole, and never replaces a file unless --force is given.
 #include "tether/cli/data_command.hpp"
 
+#include "tether/cli/arguments.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
 #include "tether/core/text.hpp"
@@ -10,11 +11,12 @@
 #include "tether/data/simulate.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include <unistd.h>
@@ -23,90 +25,53 @@ namespace tether::cli {
 namespace {
 namespace fs = std::filesystem;
 
-struct Options {
-    std::string out, from, suffix;
-    Index simulations = 14000;
-    Index seed = 43;
-    Index threads = 0;
-    bool all_frames = false;
-    bool force = false;
+struct SetCommand {
+    std::string word, meaning, example;
+    std::vector<Flag> flags;
 };
 
-constexpr const char* help = R"(usage: tether data SET --out FILE.h5 [options]
-
-Simulates or converts a data set once, into an HDF5 file that jobs name in [data].
-
-  nbody      charged 5-body system, positions at frame 40 from the state at frame 30
-  gravity    100 gravitating bodies, likewise
-  import     .npy files of the EGNN and SEGNN N-body generators (loc_train_*.npy, vel_, charges_)
-
-  --out FILE.h5       where to write; an existing file is kept unless --force is given
-  --simulations N     nbody, gravity: how many (default 14000: 10000 train, 2000 validation, 2000 test)
-  --seed S            nbody, gravity: every simulation is a pure function of (seed, its number) (default 43)
-  --threads N         nbody, gravity: threads (default: all cores); the result does not depend on it
-  --from FOLDER       import: where the .npy files lie
-  --suffix NAME       import: which of several data sets in the folder, as in loc_train_NAME.npy
-  --all-frames        keep every frame instead of 30 and 40
-  --force             replace an existing file
-
-example: tether data nbody --out data/nbody.h5
-)";
-
-Index number(const std::string& flag, const std::string& text, Index low, Index high) {
-    Index value = 0;
-    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    check(error == std::errc{} && stop == text.data() + text.size() && value >= low && value <= high,
-          "data: {} is '{}'; an integer from {} to {} was expected", flag, text, low, high);
-    return value;
+std::vector<SetCommand> set_commands() {
+    const std::vector<Flag> common{
+        {"--out", "FILE.h5", "where to write; an existing file is kept unless --force is given"},
+        {"--all-frames", "", "keep every frame instead of 30 and 40"},
+        {"--force", "", "replace an existing file"}};
+    std::vector<Flag> simulated = common;
+    simulated.insert(
+        simulated.end(),
+        {{"--simulations", "N", "how many (default 14000: 10000 train, 2000 validation, 2000 test)"},
+         {"--seed", "S", "a simulation is a pure function of (seed, its number) (default 43)"},
+         {"--threads", "N", "default: all cores; the result does not depend on it"}});
+    std::vector<Flag> imported = common;
+    imported.insert(imported.end(), {{"--from", "FOLDER", "where loc_train_NAME.npy, vel_, charges_ lie"},
+                                     {"--suffix", "NAME", "which of several data sets in the folder"}});
+    return {{"nbody", "simulate charged 5-body systems", "tether data nbody --out data/nbody.h5", simulated},
+            {"gravity", "simulate 100 gravitating bodies", "tether data gravity --out data/gravity.h5",
+             simulated},
+            {"import", "convert .npy files of the EGNN and SEGNN N-body generators",
+             "tether data import --from n_body_system/dataset --out data/nbody.h5", imported}};
 }
 
-Options parse(const std::string& set, std::span<const std::string> arguments) {
-    const bool import = set == "import";
-    std::vector<std::string> known{"--out", "--all-frames", "--force", "--help"};
-    for (const char* flag : import ? std::vector<const char*>{"--from", "--suffix"}
-                                   : std::vector<const char*>{"--simulations", "--seed", "--threads"}) {
-        known.emplace_back(flag);
+std::string overview_text(const std::vector<SetCommand>& sets) {
+    std::string text = "usage: tether data SET --out FILE.h5 [options]\n\n"
+                       "Simulates or converts a data set once, into an HDF5 file that jobs name in [data].\n"
+                       "`tether data SET --help` lists the options of a set.\n\n";
+    for (const SetCommand& set : sets) {
+        text += fmt::format("  {:<10} {}\n", set.word, set.meaning);
     }
-    Options options;
-    for (std::size_t i = 0; i < arguments.size(); ++i) {
-        std::string flag = arguments[i];
-        check(std::ranges::find(known, flag.substr(0, flag.find('='))) != known.end(),
-              "data {}: unknown argument '{}'{}", set, flag, hint(flag.substr(0, flag.find('=')), known));
-        std::string value;
-        if (const std::size_t equals = flag.find('='); equals != std::string::npos) {
-            value = flag.substr(equals + 1);
-            flag.resize(equals);
-        } else if (flag != "--all-frames" && flag != "--force") {
-            check(i + 1 < arguments.size(), "data {}: {} needs a value", set, flag);
-            value = arguments[++i];
-        }
-        if (flag == "--out") {
-            options.out = value;
-        } else if (flag == "--from") {
-            options.from = value;
-        } else if (flag == "--suffix") {
-            options.suffix = value;
-        } else if (flag == "--simulations") {
-            options.simulations = number(flag, value, 7, 100000000); // 7: no split is empty
-        } else if (flag == "--seed") {
-            options.seed = number(flag, value, 0, INT64_MAX);
-        } else if (flag == "--threads") {
-            options.threads = number(flag, value, 1, 4096);
-        } else if (flag == "--all-frames") {
-            options.all_frames = true;
-        } else {
-            options.force = true;
-        }
-    }
-    check(!options.out.empty(), "data {}: --out FILE.h5 is missing", set);
-    check(!import || !options.from.empty(), "data import: --from FOLDER is missing");
+    return text + fmt::format("\nexample: {}\n", sets.front().example);
+}
+
+// Before any work is done: an output that cannot be written later is an error now.
+std::string output_path(const Arguments& arguments, const std::string& set) {
+    const std::optional<std::string> out = arguments.value("--out");
+    check(out.has_value() && !out->empty(), "data {}: --out FILE.h5 is missing", set);
     std::error_code ignored;
-    check(options.force || !fs::exists(options.out, ignored),
-          "{}: exists already; give --force to replace it or another name", options.out);
-    const fs::path folder = fs::path(options.out).parent_path();
+    check(arguments.has("--force") || !fs::exists(*out, ignored),
+          "{}: exists already; give --force to replace it or another name", *out);
+    const fs::path folder = fs::path(*out).parent_path();
     check(folder.empty() || fs::is_directory(folder, ignored), ExitCode::storage,
-          "{}: folder {} does not exist", options.out, folder.string());
-    return options;
+          "{}: folder {} does not exist", *out, folder.string());
+    return *out;
 }
 
 // A bar on a terminal, a line every 10 s elsewhere.
@@ -134,20 +99,20 @@ private:
     bool terminal_ = ::isatty(STDERR_FILENO) == 1;
 };
 
-data::Trajectories make(const std::string& set, const Options& options) {
-    const std::vector<Index> task_frames{30, 40};
-    if (set == "import") {
-        return data::import_generator_files({options.from, options.suffix,
-                                             options.all_frames ? std::vector<Index>{} : task_frames,
-                                             [](const std::string& path) { log::info("reading {}", path); }});
-    }
-    const bool gravity = set == "gravity";
+data::Trajectories import_files(const Arguments& arguments, std::vector<Index> frames) {
+    const std::optional<std::string> from = arguments.value("--from");
+    check(from.has_value(), "data import: --from FOLDER is missing");
+    return data::import_generator_files({*from, arguments.value_or("--suffix", ""), std::move(frames),
+                                         [](const std::string& path) { log::info("reading {}", path); }});
+}
+
+data::Trajectories simulate(bool gravity, const Arguments& arguments, std::vector<Index> frames) {
     data::SimulationPlan plan;
-    plan.simulations = options.simulations;
-    plan.seed = static_cast<std::uint64_t>(options.seed);
-    plan.threads = static_cast<int>(options.threads);
-    plan.frames = task_frames;
-    if (options.all_frames) {
+    plan.simulations = arguments.integer_or("--simulations", 14000, 7, 100000000); // 7: no split is empty
+    plan.seed = static_cast<std::uint64_t>(arguments.integer_or("--seed", 43, 0, INT64_MAX));
+    plan.threads = static_cast<int>(arguments.integer_or("--threads", 0, 1, 4096));
+    plan.frames = std::move(frames);
+    if (plan.frames.empty()) {
         plan.frames.resize(static_cast<std::size_t>(gravity ? data::gravity_frames : data::charged_frames));
         std::iota(plan.frames.begin(), plan.frames.end(), Index{0});
     }
@@ -160,23 +125,36 @@ data::Trajectories make(const std::string& set, const Options& options) {
 } // namespace
 
 int data_command(std::span<const std::string> arguments) {
-    if (arguments.empty() || std::ranges::find(arguments, "--help") != arguments.end() ||
-        arguments[0] == "-h") {
-        fmt::print(arguments.empty() ? stderr : stdout, "{}", help);
+    const std::vector<SetCommand> sets = set_commands();
+    if (arguments.empty() || arguments[0] == "--help") {
+        fmt::print(arguments.empty() ? stderr : stdout, "{}", overview_text(sets));
         return static_cast<int>(arguments.empty() ? ExitCode::usage : ExitCode::ok);
     }
-    const std::vector<std::string> sets{"nbody", "gravity", "import"};
-    check(std::ranges::find(sets, arguments[0]) != sets.end(), "data: no set '{}'{}", arguments[0],
-          hint(arguments[0], sets));
-    const Options options = parse(arguments[0], arguments.subspan(1));
-    const data::Trajectories made = make(arguments[0], options);
-    const std::string checksum = data::write_trajectories(options.out, made);
+    const auto set = std::ranges::find(sets, arguments[0], &SetCommand::word);
+    std::vector<std::string> words;
+    std::ranges::transform(sets, std::back_inserter(words), &SetCommand::word);
+    check(set != sets.end(), "data: no set '{}'{}", arguments[0], hint(arguments[0], words));
+    Usage usage;
+    usage.command = "data " + set->word;
+    usage.meaning = set->meaning;
+    usage.flags = set->flags;
+    usage.example = set->example;
+    const Arguments parsed(usage, arguments.subspan(1));
+    if (parsed.help_shown()) {
+        return 0;
+    }
+    const std::string out = output_path(parsed, set->word);
+    const std::vector<Index> frames =
+        parsed.has("--all-frames") ? std::vector<Index>{} : std::vector<Index>{30, 40};
+    const data::Trajectories made = set->word == "import" ? import_files(parsed, frames)
+                                                          : simulate(set->word == "gravity", parsed, frames);
+    const std::string checksum = data::write_trajectories(out, made);
     const auto count = [&](data::Split which) {
         return std::ranges::count(made.split, static_cast<int>(which));
     };
     fmt::print("wrote {}: {} simulations of {} bodies ({} train, {} validation, {} test), {}\nsha256 {}\n",
-               options.out, made.simulations, made.bodies, count(data::Split::train),
-               count(data::Split::validation), count(data::Split::test),
+               out, made.simulations, made.bodies, count(data::Split::train), count(data::Split::validation),
+               count(data::Split::test),
                made.frames.size() > 6
                    ? fmt::format("frames {} to {}", made.frames.front(), made.frames.back())
                    : fmt::format("frames {}", fmt::join(made.frames, ", ")),
