@@ -39,8 +39,9 @@ private:
 };
 
 // ---- dedicated: the role is a thread of the last rank, whose main thread carries the messages.
-// To the coordinator: 'r' numbers | 'b' length of kind, kind, bytes | 'f'. Back: 'm' the role is
-// made | 'a' numbers | 'e' exit code, message | 'd' finished.
+// To the coordinator: 'r' numbers | 'b' length of kind, kind, bytes | 'f' finish | 'x' rank 0 is gone.
+// Back: 'm' the role is made | 'a' numbers | 'e' exit code, message | 'd' finished. After 'e' the
+// coordinator goes on taking messages until 'x', so that no large blob is stuck on its way.
 
 constexpr int to_role = 1;
 constexpr int from_role = 2;
@@ -89,6 +90,15 @@ void read_numbers(std::span<const std::byte> bytes, std::vector<double>& into) {
 class DedicatedLink final : public CoordinatorLink {
 public:
     explicit DedicatedLink(Communicator& channel) : channel_(channel) { expect('m'); }
+    ~DedicatedLink() override {
+        if (!over_) {
+            try {
+                leave();
+            } catch (const std::exception& error) {
+                log::error("coordinator: {}", error.what());
+            }
+        }
+    }
 
     void post(std::span<const double> report) override {
         look_for_error();
@@ -114,25 +124,30 @@ public:
         channel_.send(out_, 1, to_role);
     }
     void finish() override {
+        look_for_error();
         pack(out_, 'f', 0, {});
         channel_.send(out_, 1, to_role);
         while (ready_ || open_ > 0) { // answers nobody wants any more
             (void)wait();
         }
         expect('d');
+        over_ = true;
     }
 
 private:
+    void leave() {
+        over_ = true;
+        pack(out_, 'x', 0, {});
+        channel_.send(out_, 1, to_role);
+    }
     // One message ahead is taken in, so that an error is seen by the next call of any kind.
     void look_for_error() {
         if (failure_) {
             throw *failure_;
         }
-        if (!ready_ && open_ > 0 && channel_.try_receive(1, from_role, in_)) {
-            judge('a');
+        if (!ready_ && channel_.try_receive(1, from_role, in_)) {
+            judge(open_ > 0 ? 'a' : 'e');
             ready_ = true;
-        } else if (!ready_ && open_ == 0 && channel_.try_receive(1, from_role, in_)) {
-            judge('e');
         }
     }
     void expect(char kind) {
@@ -147,6 +162,7 @@ private:
         const Frame frame = unpack(in_, rest);
         if (frame.kind == 'e') {
             failure_ = Error(static_cast<ExitCode>(frame.number), text(rest));
+            leave();
             throw *failure_;
         }
         check(frame.kind == kind, ExitCode::peer, "coordinator: message '{}' came, expected '{}'", frame.kind,
@@ -159,6 +175,7 @@ private:
     std::vector<double> answer_;
     std::optional<Error> failure_;
     bool ready_ = false; // in_ holds an answer not yet handed out
+    bool over_ = false;  // nothing more will be sent
     long open_ = 0;
 };
 
@@ -186,6 +203,8 @@ void carry(Communicator& channel, RoleThread& role) {
                       "coordinator: a blob of {} bytes with a name of {}", rest.size(), length);
                 const auto body = rest.subspan(length);
                 role.blob(text(rest.first(length)), {body.begin(), body.end()});
+            } else if (frame.kind == 'x') {
+                return; // dropped, as without finish() in the shared case
             } else {
                 for (; open > 0; --open) {
                     if (role.answer(numbers, std::nullopt)) {
@@ -241,20 +260,19 @@ void serve_coordinator(Cast& cast, CoordinatorFactory factory) {
           "coordinator: this rank is not the dedicated one");
     Communicator& channel = *cast.channel;
     Bytes out;
-    const auto tell = [&](ExitCode code, const std::string& message) {
-        pack(out, 'e', static_cast<std::int64_t>(code), std::as_bytes(std::span(message)));
-        channel.send(out, 0, from_role);
-    };
     try {
         RoleThread role(std::move(factory));
         pack(out, 'm', 0, {});
         channel.send(out, 0, from_role);
         carry(channel, role);
     } catch (const Error& error) {
-        tell(error.code(), error.what());
-        throw;
-    } catch (const std::exception& error) {
-        tell(ExitCode::peer, error.what());
+        const std::string message = error.what();
+        pack(out, 'e', static_cast<std::int64_t>(error.code()), std::as_bytes(std::span(message)));
+        channel.send(out, 0, from_role);
+        std::span<const std::byte> rest;
+        while (unpack(out, rest).kind != 'x') {
+            out = channel.receive(0, to_role);
+        }
         throw;
     }
 }

@@ -144,16 +144,31 @@ const std::vector<const std::byte*>& MpiCommunicator::exchange(const Header& min
         return payloads_;
     }
     // A dissemination barrier of headers: after round k a rank has heard, directly or not, of the
-    // 2^(k+1) ranks before it. Neighbours compare; a difference anywhere is seen by somebody.
+    // 2^(k+1) - 1 ranks before it. The first round compares all neighbours, the others carry what was
+    // found to everybody, so that all ranks fail together.
+    struct Word {
+        Header mine;
+        Header one, other; // two ranks that differ, where one_rank >= 0
+        int one_rank = -1;
+        int other_rank = -1;
+    };
+    Word word;
+    word.mine = mine;
     for (int distance = 1; distance < size_; distance *= 2) {
         const int to = (rank_ + distance) % size_;
         const int from = (rank_ - distance + size_) % size_;
-        Header theirs;
-        mpi_exchange(control_.get(), to, &mine, sizeof mine, from, &theirs, sizeof theirs, header_tag, spin_);
-        if (!(theirs == mine)) {
-            fail(ExitCode::peer, "ranks do not call the same collective: rank {} is at {}; rank {} is at {}",
-                 from, describe(theirs), rank_, describe(mine));
+        Word heard;
+        mpi_exchange(control_.get(), to, &word, sizeof word, from, &heard, sizeof heard, header_tag, spin_);
+        if (word.one_rank < 0 && heard.one_rank >= 0) {
+            heard.mine = mine;
+            word = heard;
+        } else if (word.one_rank < 0 && !(heard.mine == mine)) {
+            word = {mine, heard.mine, mine, from, rank_};
         }
+    }
+    if (word.one_rank >= 0) {
+        fail(ExitCode::peer, "ranks do not call the same collective: rank {} is at {}; rank {} is at {}",
+             word.one_rank, describe(word.one), word.other_rank, describe(word.other));
     }
     if (!payload.empty()) {
         const auto ranks = static_cast<std::size_t>(size_);

@@ -37,8 +37,10 @@ void RoleThread::live(const CoordinatorFactory& factory) {
         }
         changed_out_.notify_all();
         work(*role);
-    } catch (...) {
+    } catch (const Error&) {
         error = std::current_exception();
+    } catch (const std::exception& other) {
+        error = std::make_exception_ptr(Error(ExitCode::peer, fmt::format("coordinator: {}", other.what())));
     }
     {
         const std::lock_guard lock(mutex_);
