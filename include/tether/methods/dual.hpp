@@ -26,13 +26,13 @@ enum class DualKind : std::uint8_t { sgd, adam, nupi };
 
 struct DualSettings {
     DualKind kind = DualKind::adam;
-    double beta1 = 0.9;      // adam
-    double beta2 = 0.999;    // adam
-    double eps = 1e-8;       // adam
-    double weight_decay = 0; // added to the gradient: adam, sgd
-    double nu = 0;           // nupi: memory of the smoothed violation
+    double beta1 = 0.9;        // adam
+    double beta2 = 0.999;      // adam
+    double eps = 1e-8;         // adam
+    double weight_decay = 0;   // added to the gradient: adam, sgd
+    double nu = 0;             // nupi: memory of the smoothed violation
     double proportional = 300; // nupi: K_P; a damping that suits all published rates
-    double integral = 1;     // nupi: K_I
+    double integral = 1;       // nupi: K_I
     // Of the constraint (constraint.hpp), here because they are keys of [dual]:
     bool mean = false;               // scale = "mean"
     std::optional<bool> is_signed{}; // multipliers of either sign; unset: as the constraint needs
