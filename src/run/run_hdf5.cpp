@@ -8,6 +8,11 @@
 
 namespace tether::run::h5 {
 
+namespace {
+constexpr hsize_t page_bytes = 4096;
+constexpr hsize_t chunk_bytes = page_bytes - 96; // and a checksum
+} // namespace
+
 void silence() noexcept { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
 
 std::string pop_error() {
@@ -20,6 +25,12 @@ std::string pop_error() {
     };
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take, &text);
     H5Eclear2(H5E_DEFAULT);
+    // Of a failed system call HDF5 tells file, buffer and offset as well; the system's reason is enough.
+    constexpr std::string_view mark = "error message = '";
+    if (const auto begin = text.find(mark); begin != std::string::npos) {
+        const auto from = begin + mark.size();
+        return text.substr(from, text.find('\'', from) - from);
+    }
     return text.empty() ? "HDF5 gives no reason" : text;
 }
 
@@ -36,7 +47,13 @@ Handle create_file(const Place& place) {
     const Handle access = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, place, "set up access");
     ok(H5Pset_libver_bounds(access.id(), H5F_LIBVER_LATEST, H5F_LIBVER_LATEST), place,
        "ask for the latest format");
-    return own(H5Fcreate(place.path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.id()), H5Fclose, place,
+    // SIGKILL can cut a write short between two pages of memory. With file space in pages of that size
+    // nothing small lies across two of them, so that every write that changes what is there (a chunk
+    // that fills up, an index, a header) happens whole or not at all.
+    const Handle creation = own(H5Pcreate(H5P_FILE_CREATE), H5Pclose, place, "set up the file");
+    ok(H5Pset_file_space_strategy(creation.id(), H5F_FSPACE_STRATEGY_PAGE, false, 1), place, "set up pages");
+    ok(H5Pset_file_space_page_size(creation.id(), page_bytes), place, "set up pages");
+    return own(H5Fcreate(place.path.c_str(), H5F_ACC_TRUNC, creation.id(), access.id()), H5Fclose, place,
                "create");
 }
 
@@ -61,7 +78,7 @@ Handle create_dataset(hid_t file, const std::string& name, hid_t type, const std
     }
     if (extendible) {
         most[0] = H5S_UNLIMITED;
-        chunk[0] = std::max<hsize_t>(1, 4000 / row_bytes);
+        chunk[0] = std::max<hsize_t>(1, chunk_bytes / row_bytes);
     } else {
         chunk[0] = std::max<hsize_t>(1, extent[0]);
     }

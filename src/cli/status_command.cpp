@@ -1,0 +1,188 @@
+// Table and JSON of inspect_run() over all runs named. A damaged run is a line of the table and a
+// message; the others are shown all the same. Only where none can be read the exit code is 3.
+#include "tether/cli/status_command.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/core/log.hpp"
+#include "tether/core/text.hpp"
+#include "tether/run/run_status.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+namespace tether::cli {
+namespace {
+
+using run::RunCondition;
+using run::RunReport;
+using Json = nlohmann::json;
+
+constexpr std::string_view help = R"(tether status RUN... [--json]
+
+Shows what runs are doing: state, progress, rate, time left, last losses, range of the degrees of
+symmetry (gamma) and multipliers (lambda), and who writes them. RUN is a run folder, its run.h5, or
+a folder of runs. Works while runs are being written, and on stopped, killed and damaged ones.
+
+  --json   one JSON array instead of the table
+  --help   this text
+
+States: running, starting (no run file yet), stopped (goes on with the same train command), killed
+(likewise; it had no time to say so), complete, failed, unreadable.
+Runs that cannot be read are named on stderr; exit code 3 where none can.
+
+Example:
+  tether status runs
+  tether status runs/segnn-ace-0123456789ab --json
+)";
+
+std::string number(double value) { return std::isfinite(value) ? fmt::format("{:.4g}", value) : "-"; }
+
+std::string range(double low, double high) {
+    return std::isfinite(low) ? fmt::format("{:.2g}..{:.2g}", low, high) : "-";
+}
+
+std::string duration(double seconds) {
+    if (!std::isfinite(seconds)) {
+        return "-";
+    }
+    const auto whole = static_cast<long long>(std::lround(seconds));
+    if (whole >= 86400) {
+        return fmt::format("{}d{:02}h", whole / 86400, whole / 3600 % 24);
+    }
+    if (whole >= 3600) {
+        return fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60);
+    }
+    return whole >= 60 ? fmt::format("{}m{:02}s", whole / 60, whole % 60) : fmt::format("{}s", whole);
+}
+
+std::string percent(const RunReport& report) {
+    return report.total_steps > 0 ? fmt::format("{:.1f}", 100 * static_cast<double>(report.step) /
+                                                              static_cast<double>(report.total_steps))
+                                  : "-";
+}
+
+std::vector<std::string> row_of(const RunReport& report) {
+    return {std::filesystem::path(report.folder).filename().string(),
+            std::string(run::condition_name(report.condition)),
+            report.condition == RunCondition::unreadable
+                ? "-"
+                : fmt::format("{}/{}", report.step, report.total_steps),
+            percent(report),
+            number(report.steps_per_s),
+            duration(report.eta_s),
+            number(report.loss),
+            number(report.projected),
+            number(report.relaxed),
+            range(report.gamma_low, report.gamma_high),
+            range(report.lambda_low, report.lambda_high),
+            report.holder.empty() ? "-" : report.holder};
+}
+
+void print_table(const std::vector<RunReport>& reports) {
+    std::vector<std::vector<std::string>> rows{{"run", "status", "step", "%", "steps/s", "ETA", "loss",
+                                                "val projected", "val relaxed", "gamma", "lambda",
+                                                "written by"}};
+    for (const RunReport& report : reports) {
+        rows.push_back(row_of(report));
+    }
+    std::vector<std::size_t> widths(rows.front().size(), 0);
+    for (const auto& row : rows) {
+        for (std::size_t c = 0; c < row.size(); ++c) {
+            widths[c] = std::max(widths[c], row[c].size());
+        }
+    }
+    for (const auto& row : rows) {
+        std::string line;
+        for (std::size_t c = 0; c < row.size(); ++c) {
+            const bool left = c < 2 || c + 1 == row.size();
+            line += left ? fmt::format("{:<{}}  ", row[c], widths[c])
+                         : fmt::format("{:>{}}  ", row[c], widths[c]);
+        }
+        line.erase(line.find_last_not_of(' ') + 1);
+        fmt::print("{}\n", line);
+    }
+}
+
+// JSON knows no NaN: what is not known is null.
+Json figure(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json json_of(const RunReport& report) {
+    const run::BestFigures& best = report.best;
+    return {{"run", report.folder},
+            {"status", run::condition_name(report.condition)},
+            {"problem", report.problem.empty() ? Json(nullptr) : Json(report.problem)},
+            {"lease", report.holder.empty() ? Json(nullptr) : Json(report.holder)},
+            {"model", report.model},
+            {"method", report.method},
+            {"step", report.step},
+            {"total_steps", report.total_steps},
+            {"steps_per_s", figure(report.steps_per_s)},
+            {"eta_s", figure(report.eta_s)},
+            {"loss", figure(report.loss)},
+            {"metric", report.metric},
+            {"validation", {{"projected", figure(report.projected)}, {"relaxed", figure(report.relaxed)}}},
+            {"gamma", {figure(report.gamma_low), figure(report.gamma_high)}},
+            {"lambda", {figure(report.lambda_low), figure(report.lambda_high)}},
+            {"best",
+             {{"projected_step", best.projected_step},
+              {"projected_validation", figure(best.projected_validation)},
+              {"projected_test", figure(best.projected_test)},
+              {"relaxed_step", best.relaxed_step},
+              {"relaxed_validation", figure(best.relaxed_validation)},
+              {"relaxed_test", figure(best.relaxed_test)}}}};
+}
+
+} // namespace
+
+int status_command(std::span<const std::string> arguments) {
+    const std::vector<std::string> flags{"--json", "--help"};
+    std::vector<std::string> paths;
+    bool json = false;
+    for (const std::string& argument : arguments) {
+        if (argument == "--help" || argument == "-h") {
+            fmt::print("{}", help);
+            return 0;
+        }
+        if (argument == "--json") {
+            json = true;
+        } else {
+            check(!argument.starts_with('-'), "status: unknown flag '{}'{}", argument, hint(argument, flags));
+            paths.push_back(argument);
+        }
+    }
+    check(!paths.empty(), "status: which run? (a run folder, or a folder of runs; tether status --help)");
+
+    std::vector<RunReport> reports;
+    bool any_readable = false;
+    for (const std::string& path : paths) {
+        const std::vector<std::string> found = run::find_runs(path);
+        if (found.empty()) {
+            log::error("{}: there is no run here", path);
+        }
+        for (const std::string& folder : found) {
+            reports.push_back(run::inspect_run(folder));
+            if (reports.back().condition == RunCondition::unreadable) {
+                log::error("{}", reports.back().problem);
+            } else {
+                any_readable = true;
+            }
+        }
+    }
+    if (json) {
+        Json out = Json::array();
+        for (const RunReport& report : reports) {
+            out.push_back(json_of(report));
+        }
+        fmt::print("{}\n", out.dump(1));
+    } else if (!reports.empty()) {
+        print_table(reports);
+    }
+    std::fflush(stdout);
+    return any_readable ? 0 : static_cast<int>(ExitCode::data);
+}
+
+} // namespace tether::cli
