@@ -1,0 +1,155 @@
+"""Which runs repeat one another with other seeds, and what they are compared with.
+
+A family is one task (data section and metric); a group within it is one configuration: the resolved
+job without seed, name and what cannot change the numbers. A group's baseline is the strict group of
+the same model in its family, the one whose other keys agree most.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .run_file import Run
+
+MODELS = {"segnn": "SEGNN", "egnn": "EGNN", "egno": "EGNO", "schnet": "SchNet", "vn_dgcnn": "VN-DGCNN",
+          "vn_pointnet": "VN-PointNet", "p4cnn": "p4-CNN", "transformer": "Transformer"}
+METHODS = {"ace": "ACE", "ace-resilient": "ACE resilient", "remul": "REMUL", "rpp": "RPP",
+           "recm": "RECM (reconstructed)"}
+ORDER = ("strict", "free", "augment", "ace", "ace-resilient", "schedule", "remul", "rpp", "recm")
+DEPLOYED_PROJECTED = ("strict", "ace", "schedule")
+DATA = {"nbody": "charged N-body", "gravity": "gravitational N-body", "mocap": "motion capture",
+        "modelnet": "ModelNet", "qm9": "QM9", "qm7": "QM7", "mnist": "MNIST"}
+NOT_NUMBERS = ("seed", "name", "parallel", "log", "schema_version")
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            out.update(flat(value, f"{prefix}{name}."))
+        else:
+            out[prefix + name] = value
+    return out
+
+
+def method_of(run: Run) -> str:
+    name = str(run.meta.get("method", run.job.get("method", {}).get("name", "unknown")))
+    resilient = run.job.get("method", {}).get("constraint") == "resilient"
+    return "ace-resilient" if name == "ace" and resilient else name
+
+
+@dataclass(eq=False)
+class Group:
+    model: str
+    method: str
+    keys: dict[str, Any]  # flat configuration
+    runs: list[Run] = field(default_factory=list)
+    differs: str = ""  # what tells it from others of its model and method
+    baseline: Group | None = None
+
+    @property
+    def label(self) -> str:
+        model, method = MODELS.get(self.model, self.model), METHODS.get(self.method, self.method)
+        return f"{model} {method}" + (f", {self.differs}" if self.differs else "")
+
+    @property
+    def deployed(self) -> str:
+        return "projected" if self.method in DEPLOYED_PROJECTED else "relaxed"
+
+    @property
+    def has_branches(self) -> bool:
+        return self.method not in ("strict", "remul") and any(run.sites for run in self.runs)
+
+    def counted(self) -> list[Run]:
+        """Runs that enter means: the complete ones, or all while none is."""
+        complete = [run for run in self.runs if run.condition == "complete"]
+        return complete or self.runs
+
+    @property
+    def provisional(self) -> bool:
+        return not any(run.condition == "complete" for run in self.runs)
+
+    def best_by_seed(self, mode: str) -> dict[int, float]:
+        return {run.seed: run.best[mode].test for run in self.counted() if mode in run.best and run.best[mode].step >= 0}
+
+
+@dataclass(eq=False)
+class Family:
+    """Groups whose figures may stand in one table."""
+
+    data: str
+    metric: str
+    units: str
+    groups: list[Group] = field(default_factory=list)
+    note: str = ""  # what tells it from other families of the same data set
+
+    @property
+    def title(self) -> str:
+        name = DATA.get(self.data, self.data)
+        return name + (f" ({self.note})" if self.note else "")
+
+
+def _differences(trees: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each tree, the keys in which not all of them agree, as text."""
+    names = sorted({name for tree in trees for name in tree})
+    varying = [name for name in names if len({json.dumps(tree.get(name), sort_keys=True) for tree in trees}) > 1]
+    return [", ".join(f"{name} {tree[name]}" for name in varying if name in tree) for tree in trees]
+
+
+def _baseline(group: Group, groups: Sequence[Group]) -> Group | None:
+    if group.method == "strict":
+        return None
+    strict = [other for other in groups if other.method == "strict" and other.model == group.model]
+
+    def agreeing(other: Group) -> int:
+        return sum(group.keys.get(name) == value for name, value in other.keys.items())
+
+    return max(strict, key=agreeing, default=None)
+
+
+def families(runs: Sequence[Run]) -> list[Family]:
+    """All readable runs, sorted into families and groups; groups in the order of methods."""
+    found: dict[str, Family] = {}
+    data_keys: dict[str, dict[str, Any]] = {}
+    groups: dict[str, Group] = {}
+    for run in runs:
+        if run.condition in ("unreadable", "starting"):
+            continue
+        job = {name: value for name, value in run.job.items() if name not in NOT_NUMBERS}
+        data = {name: value for name, value in job.get("data", {}).items() if name != "file"}
+        if isinstance(job.get("data"), dict):
+            job["data"] = data
+        evaluation = run.table("/eval/validation")
+        metric = str(run.meta.get("metric", "loss"))
+        units = evaluation.units.get("projected", "1")
+        # Runs on more or fewer training samples are compared with one another: sample efficiency.
+        task = {name: value for name, value in data.items() if name not in ("batch", "train", "drop_last")}
+        key = json.dumps([task, metric, units], sort_keys=True)
+        family = found.setdefault(key, Family(str(data.get("set", "data")), metric, units))
+        data_keys[key] = task
+        model = str(run.meta.get("model", job.get("model", {}).get("name", "unknown")))
+        method = method_of(run)
+        group_key = json.dumps([key, model, method, job], sort_keys=True, default=str)
+        if group_key not in groups:
+            groups[group_key] = Group(model, method, flat(job))
+            family.groups.append(groups[group_key])
+        groups[group_key].runs.append(run)
+    for family in found.values():
+        rank = {name: position for position, name in enumerate(ORDER)}
+        family.groups.sort(key=lambda group: (group.model, rank.get(group.method, len(rank)), group.label))
+        for group in family.groups:
+            group.runs.sort(key=lambda run: (run.seed, run.name))
+            alike = [other for other in family.groups if (other.model, other.method) == (group.model, group.method)]
+            if len(alike) > 1:
+                group.differs = _differences([other.keys for other in alike])[alike.index(group)]
+            group.baseline = _baseline(group, family.groups)
+    by_data: dict[str, list[str]] = {}
+    for key, family in found.items():
+        by_data.setdefault(family.data, []).append(key)
+    for keys in by_data.values():
+        if len(keys) > 1:
+            for key, note in zip(keys, _differences([data_keys[key] for key in keys])):
+                found[key].note = note
+    return list(found.values())

@@ -1,0 +1,142 @@
+"""How figures look: colours that people with any colour vision tell apart, and matplotlib's figures as
+SVG that stands inside a page (text stays text, in the page's fonts).
+"""
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.colors import to_hex  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator  # noqa: E402
+
+INK, QUIET, GRID = "#1f2933", "#5c6773", "#e4e7eb"
+BASELINE = "#555b61"
+# Okabe and Ito, without yellow (too light on white) and black (kept for baselines)
+CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+PHASES = {"forward": "#0072b2", "backward": "#56b4e9", "optimise": "#009e73", "reduce": "#e69f00",
+          "coordinator": "#cc79a7", "data": "#d55e00", "evaluate": "#8a939c", "checkpoint": "#3d4650",
+          "other": "#d5dae0"}
+WIDTH = 9.6  # inches; the page's column
+MEASURED = "DejaVu Sans"  # comes with matplotlib; text is laid out by it and set in the page's narrower fonts
+FONTS = "'Source Sans 3','Helvetica Neue',Helvetica,Arial,'Liberation Sans',sans-serif"
+
+plt.rcParams.update({
+    "svg.fonttype": "none", "font.family": MEASURED,
+    "font.size": 9.5, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.labelsize": 9.5, "legend.fontsize": 9, "xtick.labelsize": 9, "ytick.labelsize": 9,
+    "axes.edgecolor": "#9aa5b1", "axes.linewidth": 0.8, "axes.labelcolor": INK, "axes.titlecolor": INK,
+    "text.color": INK, "xtick.color": QUIET, "ytick.color": QUIET, "axes.grid": True, "grid.color": GRID,
+    "grid.linewidth": 0.7, "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False,
+    "lines.linewidth": 1.6, "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none",
+    "savefig.facecolor": "none", "axes.unicode_minus": True, "axes.formatter.use_mathtext": False,
+})
+
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power_of_ten(exponent: int) -> str:
+    return "10" + str(exponent).translate(SUPERSCRIPT)
+
+
+def _log_label(value: float, powers: bool) -> str:
+    if value <= 0:
+        return ""
+    exponent = math.floor(math.log10(value) + 1e-9)
+    if not powers and -3 <= exponent <= 3:
+        return f"{value:g}"
+    leading = value / 10.0**exponent
+    return power_of_ten(exponent) if abs(leading - 1) < 1e-6 else f"{leading:g}·{power_of_ten(exponent)}"
+
+
+def log_axis(axes: Axes) -> None:
+    """A logarithmic y axis whose ticks are labelled even where it spans less than a decade."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    decades = math.log10(high / low) if low > 0 and high > low else 1.0
+    if decades < 0.5:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        steps = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
+        axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=9))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _log_label(value, decades > 3)))
+    if decades < 0.5 or decades > 3:
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def shades(count: int) -> list[tuple[float, float, float, float]]:
+    """Ordered colours for sites along the depth of a network: dark (first) to light (last)."""
+    return [tuple(colour) for colour in plt.get_cmap("viridis")(np.linspace(0.0, 0.86, max(count, 1)))]
+
+
+def new_figure(columns: int = 1, rows: int = 1, height: float = 3.0, **options: object) -> tuple[Figure, list[Axes]]:
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False, layout="constrained", **options)
+    return figure, list(axes.flat)
+
+
+def thinned(x: np.ndarray, y: np.ndarray, points: int = 700) -> tuple[np.ndarray, np.ndarray]:
+    """A long curve with its look kept: the smallest and largest value of each stretch."""
+    if len(x) <= points:
+        return x, y
+    edges = np.linspace(0, len(x), points // 2 + 1, dtype=int)
+    keep: list[int] = [0, len(x) - 1]
+    for begin, end in zip(edges[:-1], edges[1:]):
+        part = y[begin:end]
+        if np.any(np.isfinite(part)):
+            keep += [begin + int(np.nanargmin(part)), begin + int(np.nanargmax(part))]
+    index = np.unique(keep)
+    return x[index], y[index]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for a page: its SVG, and the legend that the page sets beside it."""
+
+    svg: str
+    legend: list[tuple[str, str, str]]  # label, colour, line style
+
+
+def legend_of(axes: Sequence[Axes]) -> list[tuple[str, str, str]]:
+    """Each labelled line once."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for panel in axes:
+        for line in panel.lines:
+            label = str(line.get_label())
+            if not label.startswith("_"):
+                found.setdefault(label, (label, to_hex(line.get_color()), str(line.get_linestyle())))
+    return list(found.values())
+
+
+def picture(figure: Figure, name: str, description: str, legend: list[tuple[str, str, str]] | None = None) -> Picture:
+    """The figure as an <svg> element of its own; ids start with the name, so that none meet on a page."""
+    entries = legend_of(figure.axes) if legend is None else legend
+    out = io.StringIO()
+    with plt.rc_context({"svg.hashsalt": name}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    text = out.getvalue()
+    text = text[text.index("<svg"):]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'(\bid="|href="#|url\(#)', lambda match: match.group(1) + name + "-", text)
+    text = re.sub(r"'DejaVu Sans'(, [\w' -]+)*", FONTS, text)
+    head = re.match(r"<svg[^>]*>", text, flags=re.S)
+    assert head is not None
+    box = re.search(r'viewBox="([^"]*)"', head.group(0))
+    assert box is not None
+    opening = (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+               f'viewBox="{box.group(1)}" role="img" aria-label="{escape(description)}">')
+    body = text[head.end():]
+    body = re.sub(r'<style type="text/css">.*?</style>', "", body, flags=re.S)  # the page's own style says it
+    return Picture(opening + body, entries)

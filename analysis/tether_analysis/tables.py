@@ -1,0 +1,207 @@
+"""Tables of a report as plain data: what is computed is separate from how a page writes it.
+
+A Cell's text carries as many digits as its interval allows; `sort` is the number behind it.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .grouping import Family, Group
+from .run_file import Run
+from .statistics import Estimate, estimate, paired
+from .style import power_of_ten
+
+# How the field writes these figures; others stay as they are.
+EXPONENT = {"nbody": -3, "mocap": -2, "gravity": -3}
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    sort: float | str = ""
+    kind: str = ""  # number, text, deployed, better, worse, missing
+    title: str = ""
+
+
+@dataclass
+class TableText:
+    head: list[Cell]
+    rows: list[list[Cell]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+MISSING = Cell("–", math.inf, "missing")
+
+
+def scale_of(family: Family) -> tuple[float, str]:
+    """What figures are multiplied by, and their label with the power of ten and units."""
+    error = family.metric.lower() in ("mse", "loss", "mae", "rmse") or "error" in family.metric.lower()
+    exponent = EXPONENT.get(family.data, 0) if error else 0
+    label = family.metric.upper() if family.metric.lower() in ("mse", "mae", "rmse") else family.metric
+    parts = [f"×{power_of_ten(exponent)}"] if exponent else []
+    if family.units not in ("1", ""):
+        parts.append(family.units)
+    return 10.0**-exponent, label + (f" ({' '.join(parts)})" if parts else "")
+
+
+def number(value: float, digits: int = 4) -> str:
+    if not math.isfinite(value):
+        return "not finite" if not math.isnan(value) else "–"
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        exponent = math.floor(math.log10(abs(value)))
+        return f"{value / 10.0**exponent:.{digits - 2}f}·{power_of_ten(exponent)}".replace("-", "−")
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
+def thousands(count: int) -> str:
+    return f"{count:,}".replace(",", "\u202f")
+
+
+def with_interval(value: Estimate, sign: bool = False) -> str:
+    """Mean ± half width, both to the second digit of the half width."""
+    if value.count == 0:
+        return "–"
+    plus = "+" if sign and value.mean > 0 else ""
+    if value.count == 1 or not value.half > 0:
+        return plus + number(value.mean)
+    decimals = min(max(0, 1 - math.floor(math.log10(value.half))), 6)
+    return f"{plus}{value.mean:.{decimals}f} ± {value.half:.{decimals}f}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "–"
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _against(group: Group, mode: str, scale: float) -> Cell:
+    if group.baseline is None:
+        return MISSING
+    base = group.baseline.best_by_seed("projected")
+    change = paired(group.best_by_seed(mode), base)
+    if change.count == 0:
+        return Cell("no seed in common", math.inf, "missing")
+    common = sorted(group.best_by_seed(mode).keys() & base.keys())
+    relative = 100 * change.mean / estimate([base[seed] for seed in common]).mean
+    decided = change.count > 1 and abs(change.mean) > change.half
+    text = f"{with_interval(change.scaled(scale), sign=True)} ({relative:+.0f} %)".replace("-", "−")
+    seeds = ", ".join(str(seed) for seed in common)
+    return Cell(text, change.mean, ("better" if change.mean < 0 else "worse") if decided else "number",
+                f"paired by seed with {group.baseline.label}: seed {seeds}")
+
+
+def results(family: Family) -> TableText:
+    """One row per configuration: test figures of the checkpoint that is best on validation."""
+    scale, label = scale_of(family)
+    out = TableText([Cell("configuration", kind="text"), Cell("seeds"), Cell(f"projected, test {label}"),
+                     Cell("against strict"), Cell(f"relaxed, test {label}"), Cell("against strict"),
+                     Cell("parameters"), Cell("with branches"), Cell("run time")])
+    for group in family.groups:
+        row = [Cell(group.label + ("*" if group.provisional else ""), group.label, "text")]
+        seeds = [run.seed for run in group.counted()]
+        row.append(Cell(str(len(seeds)), len(seeds), "number", "seed " + ", ".join(map(str, seeds))))
+        for mode in ("projected", "relaxed"):
+            if mode == "relaxed" and not group.has_branches:
+                row += [MISSING, MISSING]
+                continue
+            value = estimate(list(group.best_by_seed(mode).values()))
+            row.append(Cell(with_interval(value.scaled(scale)), value.mean, "deployed" if group.deployed == mode else "number") if value.count
+                       else MISSING)
+            row.append(_against(group, mode, scale))
+        first = group.runs[0]
+        equivariant = int(first.meta.get("parameters_equivariant", 0))
+        free = int(first.meta.get("parameters_free", 0))
+        wall = estimate([run.wall_s for run in group.counted()]).mean
+        row += [Cell(thousands(equivariant), equivariant, "number"),
+                Cell(thousands(equivariant + free), equivariant + free, "number") if free else MISSING,
+                Cell(duration(wall), wall, "number")]
+        out.rows.append(row)
+    _result_notes(family, out)
+    return out
+
+
+def _result_notes(family: Family, out: TableText) -> None:
+    out.notes.append("Each figure is read on the test split at the evaluation that is best on validation, chosen for "
+                     "projected and relaxed separately. Bold: the evaluation the method is deployed with.")
+    if any(len(group.counted()) > 1 for group in family.groups):
+        out.notes.append("±: half the 95 % interval of the mean over seeds (Student's t).")
+    if any(group.baseline for group in family.groups):
+        out.notes.append("Against strict: difference paired by seed; coloured where its 95 % interval leaves out 0.")
+    for group in family.groups:
+        if group.baseline is None:
+            continue
+        other = [name for name in ("train.epochs", "data.batch", "data.train", "primal.lr")
+                 if group.keys.get(name) != group.baseline.keys.get(name)]
+        if other:
+            told = ", ".join(f"{name} {group.baseline.keys.get(name)}" for name in other)
+            out.notes.append(f"The baseline of {group.label} was trained with another budget: {told}.")
+    if any(group.provisional for group in family.groups):
+        out.notes.append("* no run of this configuration is complete; its figures are those so far.")
+    left_out = [run.name for group in family.groups if not group.provisional
+                for run in group.runs if run.condition != "complete"]
+    if left_out:
+        out.notes.append("Not counted in the means, because not complete: " + ", ".join(left_out) + ".")
+
+
+def _range(values: np.ndarray) -> str:
+    last = values[-1]
+    low, high = number(float(np.min(last)), 2), number(float(np.max(last)), 2)
+    return low if low == high else f"{low} … {high}"
+
+
+def runs_table(family: Family) -> TableText:
+    """One row per run: how far it is, its best figures, where its gates and multipliers are."""
+    scale, label = scale_of(family)
+    out = TableText([Cell("run", kind="text"), Cell("seed"), Cell("state", kind="text"), Cell("steps"),
+                     Cell(f"best validation {label}, projected"), Cell("at step"), Cell("test, projected"),
+                     Cell("test, relaxed"), Cell("γ at the end"), Cell("λ at the end"), Cell("time")])
+    for group in family.groups:
+        for run in group.runs:
+            out.rows.append(_run_row(group, run, scale))
+    return out
+
+
+def _run_row(group: Group, run: Run, scale: float) -> list[Cell]:
+    planned = f" of {thousands(run.total_steps)}" if run.total_steps else ""
+    row = [Cell(run.name, run.name, "text", group.label), Cell(str(run.seed), run.seed, "number"),
+           Cell(run.condition, run.condition, "text"),
+           Cell(thousands(run.steps) + (planned if run.steps != run.total_steps else ""), run.steps,
+                "number")]
+    best = run.best.get("projected")
+    if best is None or best.step < 0:
+        row += [MISSING, MISSING, MISSING]
+    else:
+        row += [Cell(number(best.validation * scale), best.validation, "number"),
+                Cell(thousands(best.step), best.step, "number"),
+                Cell(number(best.test * scale), best.test, "number")]
+    relaxed = run.best.get("relaxed")
+    row.append(Cell(number(relaxed.test * scale), relaxed.test, "number")
+               if relaxed is not None and relaxed.step >= 0 and group.has_branches else MISSING)
+    table = run.table("/constraint")
+    for column in ("gamma", "lambda"):
+        values = table.get(column)
+        shown = group.has_branches and len(table) and values.ndim == 2 and values.shape[1] > 0
+        row.append(Cell(_range(values), float(np.max(np.abs(values[-1]))), "number") if shown else MISSING)
+    row.append(Cell(duration(run.wall_s), run.wall_s, "number"))
+    return row
+
+
+def sites_by_price(run: Run) -> TableText | None:
+    """Sites of a run by the size of their last multiplier: where symmetry is expensive."""
+    table = run.table("/constraint")
+    if len(table) == 0 or not run.sites or not np.any(np.nan_to_num(table.get("lambda")) != 0):
+        return None
+    last = {column: table.get(column)[-1] for column in ("lambda", "gamma", "slack")}
+    slack = bool(np.any(np.nan_to_num(table.get("slack")) != 0))
+    out = TableText([Cell("site", kind="text"), Cell("λ"), Cell("γ")] + ([Cell("u")] if slack else []))
+    for site in np.argsort(-np.abs(last["lambda"])):
+        columns = ("lambda", "gamma") + (("slack",) if slack else ())
+        out.rows.append([Cell(run.sites[site], run.sites[site], "text")] +
+                        [Cell(number(float(last[c][site]), 3), float(last[c][site]), "number") for c in columns])
+    return out
