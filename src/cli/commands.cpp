@@ -2,6 +2,7 @@
 #include "tether/cli/command.hpp"
 #include "tether/cli/data_command.hpp"
 #include "tether/cli/doctor_command.hpp"
+#include "tether/cli/status_command.hpp"
 #include "tether/cli/verify_command.hpp"
 
 namespace tether::cli {
@@ -10,6 +11,7 @@ std::span<const Command> all_commands() {
     static constexpr Command commands[] = {
         {"data", "simulate or convert a data set", data_command},
         {"doctor", "check machine, MPI, storage and job files", doctor_command},
+        {"status", "progress, rate, losses and lease of runs", status_command},
         {"verify", "compare with an independent implementation", verify_command},
     };
     return commands;

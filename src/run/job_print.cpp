@@ -64,9 +64,9 @@ std::string range_text(const Key& key) {
 
 std::string default_text(const Key& key) {
     if (key.standard) {
-        return toml_text(*key.standard);
+        return "default " + toml_text(*key.standard);
     }
-    return key.derived.empty() ? "required" : key.derived;
+    return key.derived.empty() ? "required" : "default " + key.derived;
 }
 
 // The words on which a key depends: "model.name segnn", "primal.optimizer adam".
@@ -126,9 +126,8 @@ std::string print_keys() {
             out += now.empty() ? "  in every job:\n" : "  with " + now + ":\n";
         }
         const std::string unit = row.key.unit.empty() ? "" : " [" + row.key.unit + "]";
-        out +=
-            fmt::format("  {}{:<27} {}{}\n      {}, default {}\n", row.key.numeric ? ' ' : '*', row.key.name,
-                        row.key.meaning, unit, expected_text(row.key), default_text(row.key));
+        out += fmt::format("  {}{:<27} {}{}\n      {}, {}\n", row.key.numeric ? ' ' : '*', row.key.name,
+                           row.key.meaning, unit, expected_text(row.key), default_text(row.key));
     }
     for (const char* chooser : {"data.set", "model.name", "method.name"}) {
         out += fmt::format("\n{}:\n", chooser);
@@ -142,13 +141,14 @@ std::string print_keys() {
 std::string print_keys_json() {
     nlohmann::ordered_json rows = nlohmann::ordered_json::array();
     for (const KeyRow& row : job_key_table()) {
-        nlohmann::ordered_json entry = {{"key", row.full_name()},
-                                        {"type", expected_text(row.key)},
-                                        {"default", default_text(row.key)},
-                                        {"unit", row.key.unit},
-                                        {"meaning", row.key.meaning},
-                                        {"only_with", condition_text(row.key)},
-                                        {"changes_numbers", row.key.numeric}};
+        nlohmann::ordered_json entry = {
+            {"key", row.full_name()},
+            {"type", expected_text(row.key)},
+            {"default", row.key.standard ? toml_text(*row.key.standard) : row.key.derived},
+            {"unit", row.key.unit},
+            {"meaning", row.key.meaning},
+            {"only_with", condition_text(row.key)},
+            {"changes_numbers", row.key.numeric}};
         rows.push_back(std::move(entry));
     }
     return rows.dump(2) + "\n";
