@@ -22,6 +22,8 @@ endif()
 
 add_library(tether_flags INTERFACE)
 target_compile_options(tether_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow
+                       # GCC 12 warns of overlapping copies inside std::string (GCC bug 105651).
+                       $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
                        $<$<BOOL:${TETHER_WERROR}>:-Werror> -march=${TETHER_ARCH}
                        -fno-math-errno -fno-trapping-math)
 # One rounding per written operation on the host side of a step (data, update rules, measures);
