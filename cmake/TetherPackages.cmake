@@ -1,4 +1,5 @@
-# Packages, all from the distribution. Wrapped where a package ships no usable target.
+# Packages, all from the distribution. Wrapped where a package ships no usable target. Installed with
+# the library: its package finds them again by this file.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(fmt REQUIRED)
@@ -12,14 +13,12 @@ endif()
 
 set(HDF5_PREFER_PARALLEL OFF)
 find_package(HDF5 REQUIRED COMPONENTS C)
-add_library(tether_hdf5 INTERFACE)
-target_include_directories(tether_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
-target_link_libraries(tether_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
-add_library(tether::hdf5 ALIAS tether_hdf5)
+add_library(tether::hdf5 INTERFACE IMPORTED)
+target_include_directories(tether::hdf5 INTERFACE ${HDF5_C_INCLUDE_DIRS})
+target_link_libraries(tether::hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 
-add_library(tether_mpi INTERFACE)
+add_library(tether::mpi INTERFACE IMPORTED)
 if(TETHER_MPI)
   find_package(MPI REQUIRED COMPONENTS C)
-  target_link_libraries(tether_mpi INTERFACE MPI::MPI_C)
+  target_link_libraries(tether::mpi INTERFACE MPI::MPI_C)
 endif()
-add_library(tether::mpi ALIAS tether_mpi)
