@@ -2,9 +2,9 @@
 // message; the others are shown all the same. Only where none can be read the exit code is 3.
 #include "tether/cli/status_command.hpp"
 
+#include "tether/cli/arguments.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
-#include "tether/core/text.hpp"
 #include "tether/run/run_status.hpp"
 
 #include <nlohmann/json.hpp>
@@ -21,23 +21,21 @@ using run::RunCondition;
 using run::RunReport;
 using Json = nlohmann::json;
 
-constexpr std::string_view help = R"(tether status RUN... [--json]
-
-Shows what runs are doing: state, progress, rate, time left, last losses, range of the degrees of
-symmetry (gamma) and multipliers (lambda), and who writes them. RUN is a run folder, its run.h5, or
-a folder of runs. Works while runs are being written, and on stopped, killed and damaged ones.
-
-  --json   one JSON array instead of the table
-  --help   this text
-
-States: running, starting (no run file yet), stopped (goes on with the same train command), killed
-(likewise; it had no time to say so), complete, failed, unreadable.
-Runs that cannot be read are named on stderr; exit code 3 where none can.
-
-Example:
-  tether status runs
-  tether status runs/segnn-ace-0123456789ab --json
-)";
+Usage usage() {
+    return {
+        .command = "status",
+        .meaning =
+            "Shows what runs are doing: state, progress, rate, time left, last losses, range of the degrees "
+            "of symmetry (gamma) and multipliers (lambda), and who writes them. RUN is a run folder, its "
+            "run.h5, or a folder of runs. States: running, starting (no run file yet), stopped (goes on "
+            "with the same train command), killed (likewise; it had no time to say so), complete, failed, "
+            "unreadable. Runs that cannot be read are named on stderr; exit code 3 where none can.",
+        .positional = "RUN...",
+        .least = 1,
+        .most = -1,
+        .flags = {{"--json", "", "one JSON array instead of the table"}},
+        .example = "tether status runs"};
+}
 
 std::string number(double value) { return std::isfinite(value) ? fmt::format("{:.4g}", value) : "-"; }
 
@@ -139,26 +137,13 @@ Json json_of(const RunReport& report) {
 } // namespace
 
 int status_command(std::span<const std::string> arguments) {
-    const std::vector<std::string> flags{"--json", "--help"};
-    std::vector<std::string> paths;
-    bool json = false;
-    for (const std::string& argument : arguments) {
-        if (argument == "--help" || argument == "-h") {
-            fmt::print("{}", help);
-            return 0;
-        }
-        if (argument == "--json") {
-            json = true;
-        } else {
-            check(!argument.starts_with('-'), "status: unknown flag '{}'{}", argument, hint(argument, flags));
-            paths.push_back(argument);
-        }
+    const Arguments given(usage(), arguments);
+    if (given.help_shown()) {
+        return 0;
     }
-    check(!paths.empty(), "status: which run? (a run folder, or a folder of runs; tether status --help)");
-
     std::vector<RunReport> reports;
     bool any_readable = false;
-    for (const std::string& path : paths) {
+    for (const std::string& path : given.positional()) {
         const std::vector<std::string> found = run::find_runs(path);
         if (found.empty()) {
             log::error("{}: there is no run here", path);
@@ -172,7 +157,7 @@ int status_command(std::span<const std::string> arguments) {
             }
         }
     }
-    if (json) {
+    if (given.has("--json")) {
         Json out = Json::array();
         for (const RunReport& report : reports) {
             out.push_back(json_of(report));

@@ -90,4 +90,11 @@ TETHER_PLAIN void require_instruction_set() noexcept {
     _exit(15);
 }
 
+#if defined(__GNUC__)
+namespace {
+// Before the constructors of global objects, which are compiled for the same instruction set.
+__attribute__((constructor(101))) TETHER_PLAIN void check_at_start() noexcept { require_instruction_set(); }
+} // namespace
+#endif
+
 } // namespace tether::run

@@ -95,7 +95,7 @@ TEST(StatusCommand, nothing_to_show_is_code_3) {
 TEST(StatusCommand, help_and_misspelt_flags) {
     const Result help = status({"--help"});
     EXPECT_EQ(help.code, 0);
-    EXPECT_NE(help.out.find("Example"), std::string::npos);
+    EXPECT_NE(help.out.find("example: tether status"), std::string::npos);
     const Result wrong = status({"--jsno", "x"});
     EXPECT_EQ(wrong.code, 2);
     EXPECT_NE(wrong.err.find("did you mean '--json'"), std::string::npos) << wrong.err;

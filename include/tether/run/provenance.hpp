@@ -35,8 +35,9 @@ struct Provenance {
 // The first extension that the binary was compiled for and the machine lacks; null where all are
 // there. Safe before any vector code: integers and plain pointers only.
 [[nodiscard]] const char* missing_instruction_set() noexcept;
-// To be called first in main: where something is missing, says so on stderr and ends the process
-// with exit code 15 instead of letting it die by SIGILL at an arbitrary place.
+// To be called in main, which links the same check that runs before global objects are made: where something
+// is missing, says so on stderr and ends the process with exit code 15 instead of letting it die by SIGILL at
+// an arbitrary place.
 void require_instruction_set() noexcept;
 
 } // namespace tether::run
