@@ -3,6 +3,7 @@
 #include "tether/cli/data_command.hpp"
 #include "tether/cli/doctor_command.hpp"
 #include "tether/cli/status_command.hpp"
+#include "tether/cli/train_command.hpp"
 #include "tether/cli/verify_command.hpp"
 
 namespace tether::cli {
@@ -12,6 +13,7 @@ std::span<const Command> all_commands() {
         {"data", "simulate or convert a data set", data_command},
         {"doctor", "check machine, MPI, storage and job files", doctor_command},
         {"status", "progress, rate, losses and lease of runs", status_command},
+        {"train", "train a job, or go on with it", train_command},
         {"verify", "compare with an independent implementation", verify_command},
     };
     return commands;

@@ -51,7 +51,7 @@ template <class T>
 Engine<T>::Engine(const Network& network, const methods::Method& method, const EngineSettings& settings,
                   const parallel::LaneMap& lanes, parallel::Communicator& communicator, parallel::ThreadTeam& team)
     : network_(network), method_(method), settings_(settings), lanes_(lanes), communicator_(communicator), team_(team),
-      length_(network.trained_size() + network.training().sum_columns()),
+      length_(network.trained_size() + network.training().sum_columns() + 1),
       optimiser_(settings.optimiser, network.trained_size(), trained_ranges(network, method)),
       packed_(network.training()), control_(network.training().controls.size()) {
     check(team.size() >= lanes.threads(), "engine: {} threads for {} that have lanes", team.size(), lanes.threads());
@@ -214,6 +214,7 @@ void Engine<T>::compute(const Fill& fill, double factor, const methods::Control&
         times_.reduce = std::max(times_.reduce, w->times.reduce);
     }
     Clock::time_point clock = Clock::now();
+    gradient_[static_cast<std::size_t>(length_) - 1] = stop_requested_ ? T(1) : T(0);
     if (communicator_.size() > 1) {
         if (settings_.tree_order) {
             communicator_.all_reduce_tree(gradient_);
@@ -242,6 +243,7 @@ StepResult Engine<T>::update(const methods::Control& control, double learning_ra
     StepResult result;
     const auto n = static_cast<std::size_t>(network_.trained_size());
     result.loss = static_cast<double>(gradient_[n]);
+    result.stop = gradient_[static_cast<std::size_t>(length_) - 1] > T(0);
     if (network_.policy().gate == methods::Gate::trained) {
         read_sites(gamma_, u_);
         std::ranges::fill(dgamma_, 0.0);

@@ -34,6 +34,7 @@ struct StepResult {
     double extra_loss = 0;    // what the method added
     double gradient_norm = 0; // of everything given to the update (0 unless asked for)
     bool finite = true;       // loss and gradient norm
+    bool stop = false;        // some rank asked for it in this step (Engine::request_stop)
 };
 
 template <class T>
@@ -49,6 +50,9 @@ public:
     void compute(const Fill& fill, double factor, const methods::Control& control);
     // Adds the method's terms, clips, updates parameters, gates and slacks, renews packed weights.
     StepResult update(const methods::Control& control, double learning_rate, bool want_norm);
+
+    // Travels with the next reduction: all ranks learn in the same step that one wants to stop.
+    void request_stop() { stop_requested_ = true; }
 
     // Gates and slacks as they are now, in double (the report to the coordinator).
     void read_sites(std::span<double> gamma, std::span<double> u) const;
@@ -87,7 +91,8 @@ private:
     parallel::LaneMap lanes_;
     parallel::Communicator& communicator_;
     parallel::ThreadTeam& team_;
-    Index length_;      // of the reduced vector: trained values, then sums
+    Index length_;      // of the reduced vector: trained values, sums, ranks that want to stop
+    bool stop_requested_ = false;
     Index lanes_at_once_ = 1;
     std::vector<T> trained_, state_, next_state_;
     optimise::Optimiser<T> optimiser_;

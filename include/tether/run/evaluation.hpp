@@ -1,0 +1,52 @@
+// Loss and equivariance error of a network on a split. The split is cut into chunks of fixed size;
+// chunks are spread over ranks and threads and their sums added in the order of the chunks, so that
+// the figures are the same for any number of ranks and threads.
+#pragma once
+
+#include "tether/methods/measure.hpp"
+#include "tether/parallel/communicator.hpp"
+#include "tether/parallel/thread_team.hpp"
+#include "tether/run/setup.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace tether::run {
+
+enum class Mode { projected, relaxed };
+
+template <class T>
+class Evaluator {
+public:
+    Evaluator(const Setup& setup, parallel::Communicator& communicator, parallel::ThreadTeam& team);
+    ~Evaluator();
+    Evaluator(const Evaluator&) = delete;
+    Evaluator& operator=(const Evaluator&) = delete;
+
+    // Mean loss over all terms of the split: MSE or MAE as the model says. Collective.
+    [[nodiscard]] double loss(Mode mode, data::Split split, std::span<const T> parameters, std::span<const T> state,
+                              std::span<const double> controlled_gates);
+
+    // Equivariance error over O(3) on the first `samples` of a split, `elements` draws each. Collective.
+    [[nodiscard]] methods::EquivarianceError equivariance(Mode mode, data::Split split, Index samples, Index elements,
+                                                          std::span<const T> parameters, std::span<const T> state,
+                                                          std::span<const double> controlled_gates);
+
+    // Programs have changed weights: pack again before the next call.
+    void renew() { packed_ready_ = {false, false}; }
+
+private:
+    struct Worker;
+    void prepare(Mode mode, std::span<const T> parameters);
+    template <class Task>
+    void for_chunks(Index chunks, Task&& task);
+
+    const Setup& setup_;
+    parallel::Communicator& communicator_;
+    parallel::ThreadTeam& team_;
+    std::unique_ptr<PackedWeights<T>> packed_[2];
+    std::vector<bool> packed_ready_{false, false};
+    std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+} // namespace tether::run

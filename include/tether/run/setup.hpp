@@ -1,0 +1,39 @@
+// From a job to the objects that do the work: data set, model, method, network.
+#pragma once
+
+#include "tether/data/batch_order.hpp"
+#include "tether/data/graph_set.hpp"
+#include "tether/run/job.hpp"
+#include "tether/run/network.hpp"
+
+#include <memory>
+
+namespace tether::run {
+
+// Throws Error(usage) for settings that make no network.
+[[nodiscard]] std::shared_ptr<const models::Model> make_model(const Job& job);
+
+[[nodiscard]] data::GraphSet open_data(const Job& job);
+
+// Everything a job needs before the first step.
+struct Setup {
+    Job job;
+    data::GraphSet set;
+    std::unique_ptr<methods::Method> method;
+    std::unique_ptr<Network> network;
+
+    explicit Setup(Job job);
+
+    [[nodiscard]] data::BatchOrder batch_order() const;
+    [[nodiscard]] Index steps_per_epoch() const;
+    [[nodiscard]] Index total_steps() const; // epochs, or fewer by train.steps
+    // One over the number of loss terms of a batch of these samples.
+    [[nodiscard]] double loss_factor_of(std::span<const Index> samples) const;
+    // Rows of the largest batch (graphs, nodes, edges), for costs.
+    struct Rows {
+        Index graphs = 0, nodes = 0, edges = 0;
+    };
+    [[nodiscard]] Rows rows_of(std::span<const Index> samples) const;
+};
+
+} // namespace tether::run

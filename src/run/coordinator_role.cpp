@@ -1,0 +1,266 @@
+#include "tether/run/coordinator_role.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/core/log.hpp"
+#include "tether/core/sha256.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <unistd.h>
+
+namespace tether::run {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+using Clock = std::chrono::steady_clock;
+
+std::string duration(double seconds) {
+    const auto s = static_cast<long>(std::lround(std::max(0.0, seconds)));
+    return s >= 3600 ? fmt::format("{}h{:02}m", s / 3600, s / 60 % 60) : fmt::format("{}m{:02}s", s / 60, s % 60);
+}
+
+std::string range(std::span<const double> values) {
+    const auto [low, high] = std::ranges::minmax_element(values);
+    return fmt::format("[{:.3g}, {:.3g}]", *low, *high);
+}
+
+} // namespace
+
+void StepReport::encode(Report kind, std::vector<double>& to) const {
+    to.clear();
+    to.insert(to.end(), {static_cast<double>(kind), static_cast<double>(step), has_result ? 1.0 : 0.0, epoch, loss,
+                         learning_rate, gradient_norm, wall_s, dual_learning_rate});
+    to.insert(to.end(), times.begin(), times.end());
+    to.insert(to.end(), gamma.begin(), gamma.end());
+    to.insert(to.end(), u.begin(), u.end());
+}
+
+void StepReport::decode(std::span<const double> from, std::size_t sites, bool slack) {
+    constexpr std::size_t head = 9;
+    check(from.size() == head + times.size() + sites * (slack ? 2 : 1), ExitCode::peer, "step report of {} numbers",
+          from.size());
+    step = static_cast<Index>(from[1]);
+    has_result = from[2] != 0;
+    epoch = from[3];
+    loss = from[4];
+    learning_rate = from[5];
+    gradient_norm = from[6];
+    wall_s = from[7];
+    dual_learning_rate = from[8];
+    std::copy_n(from.begin() + head, times.size(), times.begin());
+    const auto first = from.begin() + static_cast<std::ptrdiff_t>(head + times.size());
+    gamma.assign(first, first + static_cast<std::ptrdiff_t>(sites));
+    u.assign(first + static_cast<std::ptrdiff_t>(sites), from.end());
+}
+
+std::vector<double> EvaluationReport::encode() const {
+    return {static_cast<double>(Report::evaluation), static_cast<double>(step), validation[0], validation[1], test[0],
+            test[1], error_mean[0], error_mean[1], error_max[0], error_max[1], relative[0], relative[1],
+            measured ? 1.0 : 0.0};
+}
+
+EvaluationReport EvaluationReport::decode(std::span<const double> from) {
+    check(from.size() == 13, ExitCode::peer, "evaluation report of {} numbers", from.size());
+    EvaluationReport r;
+    r.step = static_cast<Index>(from[1]);
+    for (std::size_t m = 0; m < 2; ++m) {
+        r.validation[m] = from[2 + m];
+        r.test[m] = from[4 + m];
+        r.error_mean[m] = from[6 + m];
+        r.error_max[m] = from[8 + m];
+        r.relative[m] = from[10 + m];
+    }
+    r.measured = from[12] != 0;
+    return r;
+}
+
+RunCoordinator::RunCoordinator(RolePlan plan, RunFolder folder)
+    : plan_(std::move(plan)), folder_(std::move(folder)),
+      checkpoints_(folder_.checkpoints(), static_cast<int>(plan_.job->log.keep)), last_projected_(nan), last_relaxed_(nan),
+      last_line_(Clock::now()), first_step_at_(Clock::now()), terminal_(isatty(STDERR_FILENO) != 0) {
+    folder_.open(plan_.job->resolved());
+    log::set_file(folder_.log_file());
+    state_ = plan_.method->start(plan_.start);
+}
+
+RunCoordinator::~RunCoordinator() { log::set_file(""); }
+
+const std::vector<double>& RunCoordinator::answer(std::span<const double> report) {
+    check(!report.empty(), ExitCode::peer, "empty report");
+    check(!folder_.lease_lost(), ExitCode::usage, "{}: another process has taken over this run", folder_.path());
+    switch (static_cast<Report>(static_cast<int>(report[0]))) {
+    case Report::step:
+        on_result(report);
+        state_->advance({.step = report_.step,
+                         .learning_rate = report_.dual_learning_rate,
+                         .gamma = report_.gamma,
+                         .u = report_.u});
+        check(std::as_const(*state_).control().finite(), ExitCode::numbers,
+              "step {}: a multiplier is not finite any more; the dual step size (dual.lr) may be too large", report_.step);
+        break;
+    case Report::result: on_result(report); break;
+    case Report::evaluation: on_evaluation(report); return answer_;
+    case Report::end:
+        status_ = static_cast<RunStatus>(static_cast<int>(report[1]));
+        if (report_.has_result) {
+            log_progress(report_, true);
+        }
+        break;
+    case Report::control: break;
+    }
+    const std::span<const double> control = std::as_const(*state_).control().values();
+    answer_.assign(control.begin(), control.end());
+    return answer_;
+}
+
+void RunCoordinator::on_result(std::span<const double> report) {
+    const auto sites = static_cast<std::size_t>(plan_.start.sites);
+    report_.decode(report, sites, plan_.slack);
+    if (report_.has_result) {
+        loss_sum_ += report_.loss;
+        ++loss_count_;
+        for (std::size_t i = 0; i < time_sum_.size(); ++i) {
+            time_sum_[i] += report_.times[i];
+        }
+        if (report_.step % plan_.job->log.every == 0) {
+            file_->append_train({report_.step, report_.epoch, loss_sum_ / static_cast<double>(loss_count_),
+                                 report_.learning_rate, report_.gradient_norm, report_.wall_s});
+            const std::span<const double> lambda = std::as_const(*state_).control().lambda();
+            std::vector<double> slack = report_.u;
+            slack.resize(sites, nan);
+            file_->append_constraint(report_.step, report_.gamma, lambda, slack);
+            file_->append_timing({report_.step, time_sum_[0], time_sum_[1], time_sum_[2], time_sum_[3], time_sum_[4],
+                                  time_sum_[5], time_sum_[6], time_sum_[7], time_sum_[8]});
+            file_->set_steps(report_.step);
+            file_->commit();
+            log_progress(report_, false);
+            loss_sum_ = 0;
+            loss_count_ = 0;
+            time_sum_ = {};
+        }
+    }
+}
+
+void RunCoordinator::log_progress(const StepReport& r, bool last) {
+    const auto now = Clock::now();
+    if (first_step_ < 0) {
+        first_step_ = r.step;
+        first_step_at_ = now;
+    }
+    const double interval = terminal_ ? 0.2 : 10.0;
+    if (!last && std::chrono::duration<double>(now - last_line_).count() < interval) {
+        return;
+    }
+    last_line_ = now;
+    const double passed = std::chrono::duration<double>(now - first_step_at_).count();
+    const double rate = passed > 0 ? static_cast<double>(r.step - first_step_) / passed : 0;
+    std::string line = fmt::format("step {}/{} epoch {:.1f}", r.step, plan_.description.total_steps, r.epoch);
+    if (rate > 0) {
+        line += fmt::format("  {:.1f} steps/s  ETA {}", rate,
+                            duration(static_cast<double>(plan_.description.total_steps - r.step) / rate));
+    }
+    if (loss_count_ > 0) {
+        line += fmt::format("  loss {:.4e}", loss_sum_ / static_cast<double>(loss_count_));
+    }
+    if (!std::isnan(last_projected_)) {
+        line += fmt::format("  validation {:.4e} projected, {:.4e} relaxed", last_projected_, last_relaxed_);
+    }
+    if (!r.gamma.empty()) {
+        line += fmt::format("  gamma {}", range(r.gamma));
+        if (plan_.method->has_multipliers()) {
+            line += fmt::format("  lambda {}", range(std::as_const(*state_).control().lambda()));
+        }
+    }
+    if (terminal_) {
+        fmt::print(stderr, "\r\033[K{}{}", line.substr(0, 200), last ? "\n" : "");
+        std::fflush(stderr);
+    } else {
+        log::info("{}", line);
+    }
+}
+
+void RunCoordinator::on_evaluation(std::span<const double> report) {
+    const EvaluationReport r = EvaluationReport::decode(report);
+    file_->append_evaluation(Split::validation, r.step, r.validation[0], r.validation[1]);
+    file_->append_evaluation(Split::test, r.step, r.test[0], r.test[1]);
+    if (r.measured) {
+        file_->append_symmetry({r.step, r.error_mean[1], r.error_max[1], nan, r.error_mean[0], r.error_max[0]},
+                               {{"relative", r.relative[1]}, {"relative_projected", r.relative[0]}});
+    }
+    last_projected_ = r.validation[0];
+    last_relaxed_ = r.validation[1];
+    const bool projected = !(r.validation[0] >= best_.projected_validation); // the first one too
+    const bool relaxed = !(r.validation[1] >= best_.relaxed_validation);
+    if (projected) {
+        best_.projected_step = r.step;
+        best_.projected_validation = r.validation[0];
+        best_.projected_test = r.test[0];
+    }
+    if (relaxed) {
+        best_.relaxed_step = r.step;
+        best_.relaxed_validation = r.validation[1];
+        best_.relaxed_test = r.test[1];
+    }
+    file_->set_best(best_);
+    file_->commit();
+    answer_ = {projected ? 1.0 : 0.0, relaxed ? 1.0 : 0.0};
+}
+
+void RunCoordinator::blob(const std::string& kind, std::vector<std::byte> bytes) {
+    if (kind != "start") {
+        publish(kind, bytes);
+        return;
+    }
+    if (bytes.empty()) {
+        file_ = std::make_unique<RunFileWriter>(RunFileWriter::create(folder_.run_file(), plan_.description));
+        return;
+    }
+    const Checkpoint checkpoint = Checkpoint::decode(bytes, "the checkpoint to go on from");
+    state_->load(checkpoint.values<double>("method"));
+    const std::vector<double> best = checkpoint.values<double>("best");
+    check(best.size() == 6, ExitCode::data, "checkpoint: section best of {} numbers, expected 6", best.size());
+    best_ = {static_cast<Index>(best[0]), best[1], best[2], static_cast<Index>(best[3]), best[4], best[5]};
+    const std::vector<double> pending = checkpoint.values<double>("log");
+    check(pending.size() == 2 + time_sum_.size(), ExitCode::data, "checkpoint: section log of {} numbers", pending.size());
+    loss_sum_ = pending[0];
+    loss_count_ = static_cast<Index>(pending[1]);
+    std::copy_n(pending.begin() + 2, time_sum_.size(), time_sum_.begin());
+    try {
+        file_ = std::make_unique<RunFileWriter>(
+            RunFileWriter::resume(folder_.run_file(), plan_.description, checkpoint.header.step));
+    } catch (const Error& e) {
+        check(e.code() == ExitCode::data, e.code(), "{}", e.what());
+        log::warning("{}; its rows up to step {} are lost, training goes on from the checkpoint", e.what(),
+                     checkpoint.header.step);
+        file_ = std::make_unique<RunFileWriter>(RunFileWriter::create(folder_.run_file(), plan_.description));
+    }
+    file_->set_best(best_);
+}
+
+void RunCoordinator::publish(const std::string& kind, std::span<const std::byte> bytes) {
+    Checkpoint checkpoint = Checkpoint::decode(bytes, "the workers' part of a checkpoint");
+    const std::vector<double> state = state_->save();
+    checkpoint.add<double>("method", state);
+    const std::vector<double> best{static_cast<double>(best_.projected_step), best_.projected_validation,
+                                   best_.projected_test, static_cast<double>(best_.relaxed_step),
+                                   best_.relaxed_validation, best_.relaxed_test};
+    checkpoint.add<double>("best", best);
+    std::vector<double> pending{loss_sum_, static_cast<double>(loss_count_)};
+    pending.insert(pending.end(), time_sum_.begin(), time_sum_.end());
+    checkpoint.add<double>("log", pending);
+    if (kind == kind_name(CheckpointKind::last)) {
+        // What must agree bitwise: the workers' vectors, then the method's state.
+        Sha256 sum;
+        sum.add(checkpoint.text("state_sha256"));
+        sum.add(state.data(), state.size() * sizeof(double));
+        file_->set_state_sha256(sum.hex());
+        file_->set_steps(checkpoint.header.step);
+        file_->sync();
+    }
+    checkpoints_.publish(checkpoint.encode(), kind_of(kind), checkpoint.header.step);
+}
+
+void RunCoordinator::finish() { file_->finish(status_); }
+
+} // namespace tether::run

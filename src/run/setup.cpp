@@ -1,0 +1,71 @@
+#include "tether/run/setup.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/data/data_sets.hpp"
+#include "tether/models/egnn.hpp"
+#include "tether/models/segnn.hpp"
+
+#include <algorithm>
+
+namespace tether::run {
+
+std::shared_ptr<const models::Model> make_model(const Job& job) {
+    if (job.model.name == "segnn") {
+        models::SegnnSettings s;
+        s.hidden = symmetry::Irreps::parse(job.model.text("hidden"));
+        s.layers = job.model.integer("layers");
+        s.lmax_attributes = static_cast<int>(job.model.integer("lmax_attr"));
+        s.harmonics = symmetry::normalisation_by_name(job.model.text("harmonics"));
+        s.instance_norm = job.model.text("norm") == "instance";
+        return std::make_shared<models::Segnn>(s);
+    }
+    if (job.model.name == "egnn") {
+        return std::make_shared<models::Egnn>(
+            models::EgnnSettings{job.model.integer("hidden"), job.model.integer("layers")});
+    }
+    fail(ExitCode::usage, "{}: model.name = \"{}\" is not a model of this build", job.origin("model.name"), job.model.name);
+}
+
+data::GraphSet open_data(const Job& job) {
+    Settings settings = job.data;
+    return data::open_data_set(job.data.set, job.data_file(), settings);
+}
+
+Setup::Setup(Job j) : job(std::move(j)), set(open_data(job)), method(methods::make_method(job.method_settings())) {
+    network = std::make_unique<Network>(make_model(job), method->sites());
+    const std::vector<Index>& train = set.samples(data::Split::train);
+    check(!train.empty(), ExitCode::data, "{}: no training samples", set.path);
+    (void)set.field_numbers(network->training().fields);
+}
+
+data::BatchOrder Setup::batch_order() const {
+    return {set.samples(data::Split::train), job.data.batch, static_cast<std::uint64_t>(job.seed), job.data.drop_last};
+}
+
+Index Setup::steps_per_epoch() const { return batch_order().steps_per_epoch(); }
+
+Index Setup::total_steps() const {
+    const Index all = job.train.epochs * steps_per_epoch();
+    return job.train.steps > 0 ? std::min(all, job.train.steps) : all;
+}
+
+double Setup::loss_factor_of(std::span<const Index> samples) const {
+    const Extent extent = network->target_extent();
+    Index rows = 0;
+    for (const Index s : samples) {
+        rows += extent.axis == Axis::graph ? 1 : (extent.axis == Axis::node ? set.nodes(s) : set.edges(s));
+    }
+    return 1 / static_cast<double>(std::max<Index>(1, rows * extent.times * network->target_columns()));
+}
+
+Setup::Rows Setup::rows_of(std::span<const Index> samples) const {
+    Rows rows;
+    for (const Index s : samples) {
+        ++rows.graphs;
+        rows.nodes += set.nodes(s);
+        rows.edges += set.edges(s);
+    }
+    return rows;
+}
+
+} // namespace tether::run

@@ -1,0 +1,333 @@
+#include "src/run/training_loop.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/core/log.hpp"
+#include "tether/data/collate.hpp"
+#include "tether/parallel/watchdog.hpp"
+#include "tether/run/clock.hpp"
+#include "tether/run/engine.hpp"
+#include "tether/run/evaluation.hpp"
+#include "tether/run/signals.hpp"
+#include "tether/run/training_state.hpp"
+#include "tether/run/turning.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+namespace tether::run {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+parallel::WatchdogOptions watchdog_options(const TrainOptions& options, const parallel::Communicator& workers) {
+    parallel::WatchdogOptions w;
+    w.limit = options.watchdog;
+    w.detail = [&workers] { return workers.waiting_for(); };
+    return w;
+}
+
+template <class T>
+class Loop {
+public:
+    Loop(Setup& setup, const TrainOptions& options, const std::string& folder, int threads,
+         parallel::Communicator& workers, parallel::CoordinatorLink* link)
+        : setup_(setup), job_(setup.job), options_(options), folder_(folder), workers_(workers), link_(link),
+          lanes_(static_cast<int>(job_.parallel.lanes), workers.size(), workers.rank(), threads), team_(lanes_.threads()),
+          engine_(*setup.network, *setup.method,
+                  {job_.primal.optimiser, job_.parallel.order == SumOrder::tree, job_.parallel.lanes_at_once, options.checking},
+                  lanes_, workers, team_),
+          evaluator_(setup, workers, team_), order_(setup.batch_order()), control_(setup.network->sites()),
+          fields_(setup.set.field_numbers(setup.network->training().fields)), total_(setup.total_steps()),
+          watchdog_(watchdog_options(options, workers)),
+          clock_(JobClock::from_environment(options.max_wall)), elements_(static_cast<std::size_t>(lanes_.threads())) {
+        watchdog_.set_rank(workers.rank());
+        const auto sites = static_cast<std::size_t>(setup.network->sites());
+        report_.gamma.resize(sites);
+        report_.u.resize(setup.network->policy().slack ? sites : 0);
+    }
+
+    ExitCode run() {
+        begin();
+        const Index steps_per_epoch = order_.steps_per_epoch();
+        const Index evaluate_every = job_.train.evaluate_every * steps_per_epoch;
+        bool stop = false;
+        while (step_ < total_ && !stop) {
+            const Clock::time_point start = Clock::now();
+            stop = one_step();
+            ++step_;
+            if (step_ == options_.stop_after) {
+                stop = true;
+                asked_ = true;
+            }
+            if (step_ == total_ || step_ % evaluate_every == 0) {
+                evaluate();
+            }
+            if (step_ < total_ && !stop) {
+                checkpoint_if_due();
+            }
+            report_.times[8] = since(start);
+            clock_.step_took(report_.times[8]);
+        }
+        return finish();
+    }
+
+private:
+    // Fresh start or the newest checkpoint; rank 0 chooses and everybody takes the same.
+    void begin() {
+        watchdog_.phase("start", step_);
+        std::vector<std::byte> bytes;
+        if (link_ != nullptr) {
+            if (auto found = CheckpointFolder(folder_ + "/checkpoint").load_newest(checkpoint_header(job_, 0))) {
+                bytes = found->checkpoint.encode();
+                log::info("going on from step {} ({})", found->checkpoint.header.step, found->path);
+            }
+        }
+        const auto size = static_cast<std::size_t>(workers_.broadcast_value(static_cast<std::int64_t>(bytes.size()), 0));
+        bytes.resize(size);
+        if (size > 0) {
+            workers_.broadcast(bytes, 0);
+            const Checkpoint checkpoint = Checkpoint::decode(bytes, "the checkpoint sent by rank 0");
+            load_state(checkpoint, engine_);
+            step_ = checkpoint.header.step;
+        } else {
+            setup_.network->initialise<T>(static_cast<std::uint64_t>(job_.seed), engine_.trained(), engine_.state());
+            engine_.renew_weights();
+        }
+        if (link_ != nullptr) {
+            link_->post_blob("start", std::move(bytes));
+            link_->post(std::vector<double>{static_cast<double>(Report::control)});
+        }
+        take_control();
+        started_ = Clock::now();
+        last_checkpoint_ = started_;
+    }
+
+    // The coordinator's answer, for everybody.
+    void take_control() {
+        if (link_ != nullptr) {
+            const std::vector<double>& answer = link_->wait();
+            check(answer.size() == control_.values().size(), ExitCode::peer, "control block of {} numbers", answer.size());
+            std::ranges::copy(answer, control_.values().begin());
+        }
+        if (workers_.size() > 1 && !control_.values().empty()) {
+            workers_.broadcast(std::as_writable_bytes(control_.values()), 0);
+        }
+    }
+
+    bool one_step() {
+        const Index epoch = order_.epoch(step_);
+        const double rate = optimise::learning_rate(job_.primal.schedule, job_.primal.lr, epoch, job_.train.epochs);
+        watchdog_.phase("coordinator", step_);
+        workers_.set_step(step_);
+        Clock::time_point mark = Clock::now();
+        if (link_ != nullptr) {
+            report_.dual_learning_rate =
+                job_.dual.used ? optimise::learning_rate(job_.dual.schedule, job_.dual.lr, epoch, job_.train.epochs) : 0;
+            post_report(Report::step);
+        }
+        double coordinator = since(mark);
+        if (Signals::stop_requested() || clock_.must_stop()) {
+            engine_.request_stop();
+        }
+        watchdog_.phase("step", step_);
+        samples_ = order_.batch(step_);
+        engine_.compute(fill_, setup_.loss_factor_of(samples_), control_);
+        const StepResult result = engine_.update(control_, rate, true);
+        check(result.finite, ExitCode::numbers,
+              "step {}: loss {} and gradient norm {}, expected finite numbers; smaller learning rates (primal.lr = {}, "
+              "dual.lr) or clipping (primal.clip_norm) may help",
+              step_, result.loss, result.gradient_norm, rate);
+        watchdog_.phase("coordinator", step_);
+        mark = Clock::now();
+        take_control();
+        coordinator += since(mark);
+        const StepTimes& t = engine_.times();
+        report_.has_result = true;
+        report_.epoch = static_cast<double>(step_ + 1) / static_cast<double>(order_.steps_per_epoch());
+        report_.loss = result.loss;
+        report_.learning_rate = rate;
+        report_.gradient_norm = result.gradient_norm;
+        report_.times = {t.data, t.forward, t.backward, t.reduce, t.optimise, coordinator, 0, 0, 0};
+        return result.stop;
+    }
+
+    void evaluate() {
+        watchdog_.phase("evaluation", step_, std::chrono::duration_cast<std::chrono::milliseconds>(options_.watchdog) * 4);
+        const Clock::time_point mark = Clock::now();
+        check_ranks_identical();
+        evaluator_.renew();
+        EvaluationReport r;
+        r.step = step_;
+        const std::span<const T> trained(engine_.trained());
+        const std::span<const T> state(engine_.state());
+        const std::span<const double> gates = std::as_const(control_).gamma();
+        const bool branches = setup_.network->sites() > 0;
+        for (const Mode mode : {Mode::projected, Mode::relaxed}) {
+            const auto m = static_cast<std::size_t>(mode);
+            const bool same = mode == Mode::relaxed && !branches; // one network: measured once
+            r.validation[m] = same ? r.validation[0] : evaluator_.loss(mode, data::Split::validation, trained, state, gates);
+            r.test[m] = same ? r.test[0] : evaluator_.loss(mode, data::Split::test, trained, state, gates);
+            if (job_.train.equivariance_samples > 0) {
+                r.measured = true;
+                methods::EquivarianceError e;
+                if (!same) {
+                    e = evaluator_.equivariance(mode, data::Split::validation, measured_samples,
+                                                job_.train.equivariance_samples, trained, state, gates);
+                }
+                r.error_mean[m] = same ? r.error_mean[0] : e.mean;
+                r.error_max[m] = same ? r.error_max[0] : e.maximum;
+                r.relative[m] = same ? r.relative[0] : e.relative;
+            }
+        }
+        const double evaluating = since(mark);
+        if (link_ != nullptr) {
+            link_->post(r.encode());
+            const std::vector<double> improved = link_->wait();
+            if (improved.at(0) > 0) {
+                link_->post_blob("best-projected", save_state(job_, step_, engine_).encode());
+            }
+            if (improved.at(1) > 0) {
+                link_->post_blob("best-relaxed", save_state(job_, step_, engine_).encode());
+            }
+        }
+        report_.times[6] = evaluating;
+        report_.times[7] += since(mark) - evaluating;
+    }
+
+    // A bit that flipped on one rank is found here, before it is chosen as the best or stored.
+    void check_ranks_identical() {
+        if (workers_.size() == 1) {
+            return;
+        }
+        const std::string mine = state_sha256(engine_);
+        const auto all = workers_.all_gather(std::as_bytes(std::span(mine.data(), mine.size())));
+        for (std::size_t r = 1; r < all.size(); ++r) {
+            check(all[r] == all[0], ExitCode::numbers,
+                  "step {}: the parameters of rank {} differ from those of rank 0 (memory fault, or builds that round "
+                  "differently)",
+                  step_, r);
+        }
+    }
+
+    void post_report(Report kind) {
+        engine_.read_sites(report_.gamma, report_.u);
+        report_.step = step_;
+        report_.wall_s = since(started_);
+        report_.encode(kind, message_);
+        link_->post(message_);
+        report_.times = {};
+        report_.has_result = false;
+    }
+
+    void checkpoint() {
+        const Clock::time_point mark = Clock::now();
+        if (link_ != nullptr) {
+            // What has happened is logged first: a run that goes on from here must not log it again.
+            post_report(Report::result);
+            (void)link_->wait();
+            link_->post_blob("last", save_state(job_, step_, engine_).encode());
+        }
+        last_checkpoint_ = Clock::now();
+        last_checkpoint_step_ = step_;
+        clock_.save_took(since(mark));
+        report_.times[7] += since(mark);
+    }
+
+    void checkpoint_if_due() {
+        const bool by_time = job_.log.checkpoint_every_s > 0 && since(last_checkpoint_) >= job_.log.checkpoint_every_s;
+        const bool by_step =
+            job_.log.checkpoint_every_steps > 0 && step_ - last_checkpoint_step_ >= job_.log.checkpoint_every_steps;
+        if (by_time || by_step) {
+            checkpoint();
+        }
+    }
+
+    ExitCode finish() {
+        watchdog_.phase("finish", step_);
+        const bool complete = step_ >= total_;
+        if (link_ != nullptr) {
+            checkpoint();
+            const RunStatus status = complete ? RunStatus::complete : RunStatus::stopped;
+            link_->post(std::vector<double>{static_cast<double>(Report::end), static_cast<double>(status)});
+            (void)link_->wait();
+            link_->finish();
+            if (!complete) {
+                log::info("stopped after step {} of {}{}; the same command goes on from there", step_, total_,
+                          asked_ ? "" : fmt::format(" ({})", Signals::reason().empty() ? "time limit" : Signals::reason()));
+            }
+        }
+        workers_.barrier(); // nobody leaves before the checkpoint is on disk
+        watchdog_.rest();
+        return complete || asked_ ? ExitCode::ok : ExitCode::requeue;
+    }
+
+    static constexpr Index measured_samples = 100; // of the validation split, for equivariance errors
+
+    Setup& setup_;
+    const Job& job_;
+    const TrainOptions& options_;
+    std::string folder_;
+    parallel::Communicator& workers_;
+    parallel::CoordinatorLink* link_;
+    parallel::LaneMap lanes_;
+    parallel::ThreadTeam team_;
+    Engine<T> engine_;
+    Evaluator<T> evaluator_;
+    data::BatchOrder order_;
+    methods::Control control_;
+    std::vector<int> fields_;
+    Index total_;
+    Index step_ = 0;
+    bool asked_ = false; // by --stop-after
+    parallel::Watchdog watchdog_;
+    JobClock clock_;
+    StepReport report_;
+    std::vector<double> message_;
+    std::span<const Index> samples_;
+    std::vector<std::vector<symmetry::O3Element>> elements_; // per thread
+    Clock::time_point started_, last_checkpoint_;
+    Index last_checkpoint_step_ = 0;
+
+    const typename Engine<T>::Fill fill_ = [this](Index first, Index count, BatchPart<T>& part) {
+        data::collate(setup_.set, fields_, samples_, lanes_.lanes(), first, count, part);
+        if (setup_.method->rotates_samples()) {
+            auto& elements = elements_[static_cast<std::size_t>((first - lanes_.mine().first) / lanes_.lanes_per_thread())];
+            draw_elements({.kind = symmetry::GroupKind::so3}, static_cast<std::uint64_t>(job_.seed), Purpose::augmentation,
+                          step_, part.sample, elements);
+            turn<T>(part, setup_.network->training().fields, elements);
+        }
+    };
+};
+
+} // namespace
+
+template <class T>
+ExitCode training_loop(Setup& setup, const TrainOptions& options, const std::string& folder, int threads,
+                       parallel::Communicator& workers, parallel::CoordinatorLink* link) {
+    try {
+        Loop<T> loop(setup, options, folder, threads, workers, link);
+        return loop.run();
+    } catch (const Error&) {
+        if (link != nullptr) {
+            // The run file is to say `failed`; whatever stands in the way of that must not hide the cause.
+            try {
+                link->post(std::vector<double>{static_cast<double>(Report::end), static_cast<double>(RunStatus::failed)});
+                link->finish();
+            } catch (const std::exception& e) {
+                log::error("the run could not be marked as failed: {}", e.what());
+            }
+        }
+        throw;
+    }
+}
+
+template ExitCode training_loop<float>(Setup&, const TrainOptions&, const std::string&, int, parallel::Communicator&,
+                                       parallel::CoordinatorLink*);
+template ExitCode training_loop<double>(Setup&, const TrainOptions&, const std::string&, int, parallel::Communicator&,
+                                        parallel::CoordinatorLink*);
+
+} // namespace tether::run

@@ -1,0 +1,58 @@
+#include "tether/run/turning.hpp"
+
+#include "tether/core/error.hpp"
+
+#include <algorithm>
+
+namespace tether::run {
+
+bool is_vector_field(const std::string& name, Index width) {
+    // Widths alone do not tell: three scalars are no vector.
+    return width == 3 && (name == "position" || name == "velocity" || name == "target");
+}
+
+void draw_elements(const symmetry::Group& group, std::uint64_t seed, Purpose purpose, Index step,
+                   std::span<const Index> samples, std::vector<symmetry::O3Element>& elements) {
+    elements.clear();
+    for (const Index sample : samples) {
+        RandomStream stream(seed, purpose, static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(sample));
+        elements.push_back(group.random(stream));
+    }
+}
+
+template <class T>
+void turn_nodes(const BatchPart<T>& part, std::span<T> rows, std::span<const symmetry::O3Element> elements) {
+    const Topology& t = part.topology;
+    for (std::size_t g = 0; g + 1 < t.node_begin.size(); ++g) {
+        const symmetry::Matrix m = elements[g].matrix();
+        for (std::int32_t i = t.node_begin[g]; i < t.node_begin[g + 1]; ++i) {
+            T* x = rows.data() + Index{i} * 3;
+            double turned[3];
+            for (Index row = 0; row < 3; ++row) {
+                turned[row] = m(row, 0) * static_cast<double>(x[0]) + m(row, 1) * static_cast<double>(x[1]) +
+                            m(row, 2) * static_cast<double>(x[2]);
+            }
+            for (std::size_t r = 0; r < 3; ++r) {
+                x[r] = static_cast<T>(turned[r]);
+            }
+        }
+    }
+}
+
+template <class T>
+void turn(BatchPart<T>& part, std::span<const std::string> fields, std::span<const symmetry::O3Element> elements) {
+    const auto nodes = static_cast<Index>(part.topology.node_begin.back());
+    for (std::size_t f = 0; f < fields.size(); ++f) {
+        const Index width = nodes == 0 ? 0 : static_cast<Index>(part.field[f].size()) / nodes;
+        if (is_vector_field(fields[f], width)) {
+            turn_nodes<T>(part, part.field[f], elements);
+        }
+    }
+}
+
+template void turn_nodes<float>(const BatchPart<float>&, std::span<float>, std::span<const symmetry::O3Element>);
+template void turn_nodes<double>(const BatchPart<double>&, std::span<double>, std::span<const symmetry::O3Element>);
+template void turn<float>(BatchPart<float>&, std::span<const std::string>, std::span<const symmetry::O3Element>);
+template void turn<double>(BatchPart<double>&, std::span<const std::string>, std::span<const symmetry::O3Element>);
+
+} // namespace tether::run
