@@ -38,9 +38,10 @@ MISSING = Cell("–", math.inf, "missing")
 
 def scale_of(family: Family) -> tuple[float, str]:
     """What figures are multiplied by, and their label with the power of ten and units."""
-    error = family.metric.lower() in ("mse", "loss", "mae", "rmse") or "error" in family.metric.lower()
-    exponent = EXPONENT.get(family.data, 0) if error else 0
-    label = family.metric.upper() if family.metric.lower() in ("mse", "mae", "rmse") else family.metric
+    words = family.metric.replace("_", " ").split()
+    is_error = any(word.lower() in ("mse", "mae", "rmse", "loss", "error") for word in words)
+    exponent = EXPONENT.get(family.data, 0) if is_error else 0
+    label = " ".join(word.upper() if word.lower() in ("mse", "mae", "rmse") else word for word in words)
     parts = [f"×{power_of_ten(exponent)}"] if exponent else []
     if family.units not in ("1", ""):
         parts.append(family.units)
