@@ -77,7 +77,9 @@ public:
                 if (r.has_out(1)) {
                     r.out(1)[row * columns + c] = normal;
                 }
-                r.out(0)[row * columns + c] = weight * normal + bias;
+                if (r.has_out(0)) {
+                    r.out(0)[row * columns + c] = weight * normal + bias;
+                }
             }
         }
         if (options_.training && r.commits_state && r.has_out(5)) {
@@ -101,22 +103,28 @@ public:
         const Index columns = r.in_columns(0);
         const Index rows = r.in_rows(0);
         std::vector<double> sums(static_cast<std::size_t>(2 * columns + 1));
-        const auto add = [&](Index row, double* sum) {
+        const auto lanes = r.lanes(r.inputs[0].extent);
+        lane_reduce<double>(lanes, 2 * columns + 1, sums.data(), false, *r.sums, [&](Index row, double* sum) {
             for (Index c = 0; c < columns; ++c) {
                 const auto d = static_cast<double>(r.in(0)[row * columns + c]);
                 sum[c] += d;
                 sum[columns + c] += d * static_cast<double>(r.in(1)[row * columns + c]);
             }
             sum[2 * columns] += 1;
-        };
-        // The parameters' gradients are this part's own sums; the reduction of gradients adds parts.
-        lane_reduce<double>(r.lanes(r.inputs[0].extent), 2 * columns + 1, sums.data(), false, *r.sums, add);
-        for (Index c = 0; c < columns; ++c) {
-            const auto i = static_cast<std::size_t>(c);
-            const T weight = static_cast<T>(sums[i + static_cast<std::size_t>(columns)]);
-            const T bias = static_cast<T>(sums[i]);
-            r.out(1)[c] = accumulate_ ? r.out(1)[c] + weight : weight;
-            r.out(2)[c] = accumulate_ ? r.out(2)[c] + bias : bias;
+        });
+        // The parameters' gradients are this part's own sums, rounded per lane; the reduction of
+        // gradients adds parts.
+        for (int p = 1; p <= 2; ++p) {
+            lane_tree<T>(lanes, columns, r.out(p), accumulate_, *r.scratch, [&](Index begin, Index end, T* leaf) {
+                for (Index c = 0; c < columns; ++c) {
+                    double sum = 0;
+                    for (Index row = begin; row < end; ++row) {
+                        const auto d = static_cast<double>(r.in(0)[row * columns + c]);
+                        sum += p == 2 ? d : d * static_cast<double>(r.in(1)[row * columns + c]);
+                    }
+                    leaf[c] = static_cast<T>(sum);
+                }
+            });
         }
         if (training_ && r.exchange != nullptr && *r.exchange) {
             (*r.exchange)(std::span<double>(sums));

@@ -376,29 +376,31 @@ public:
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.in_columns(0);
-        // Sixteen partial sums, added at the end: vectorises, and the order does not depend on how.
+        // Sixteen partial sums per lane, added at its end: vectorises, and the order is always the same.
         constexpr Index parts = 16;
-        T result[parts];
-        lane_reduce<T>(r.lanes(r.inputs[0].extent), parts, result, false, *r.scratch,
-                       [&](Index row, T* __restrict__ sum) {
-                           const T* __restrict__ x = r.in(0) + row * columns;
-                           const T* __restrict__ y = r.in(1) + row * columns;
-                           Index c = 0;
-                           for (; c + parts <= columns; c += parts) {
-                               for (Index k = 0; k < parts; ++k) {
-                                   sum[k] += x[c + k] * y[c + k];
-                               }
-                           }
-                           for (Index k = 0; c + k < columns; ++k) {
-                               sum[k] += x[c + k] * y[c + k];
-                           }
-                       });
-        for (Index width = parts / 2; width > 0; width /= 2) {
-            for (Index k = 0; k < width; ++k) {
-                result[k] += result[k + width];
-            }
-        }
-        r.out(0)[0] = accumulate_ ? r.out(0)[0] + result[0] : result[0];
+        lane_tree<T>(r.lanes(r.inputs[0].extent), 1, r.out(0), accumulate_, *r.scratch,
+                     [&](Index first, Index last, T* leaf) {
+                         T sum[parts] = {};
+                         for (Index row = first; row < last; ++row) {
+                             const T* __restrict__ x = r.in(0) + row * columns;
+                             const T* __restrict__ y = r.in(1) + row * columns;
+                             Index c = 0;
+                             for (; c + parts <= columns; c += parts) {
+                                 for (Index k = 0; k < parts; ++k) {
+                                     sum[k] += x[c + k] * y[c + k];
+                                 }
+                             }
+                             for (Index k = 0; c + k < columns; ++k) {
+                                 sum[k] += x[c + k] * y[c + k];
+                             }
+                         }
+                         for (Index width = parts / 2; width > 0; width /= 2) {
+                             for (Index k = 0; k < width; ++k) {
+                                 sum[k] += sum[k + width];
+                             }
+                         }
+                         leaf[0] = sum[0];
+                     });
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return 2.0 * static_cast<double>(r.in_rows(0) * r.in_columns(0));

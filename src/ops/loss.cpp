@@ -43,14 +43,14 @@ public:
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.in_columns(0);
-        T sum[1];
-        lane_reduce<T>(r.lanes(r.inputs[0].extent), 1, sum, false, *r.scratch, [&](Index row, T* to) {
-            for (Index c = 0; c < columns; ++c) {
-                const T d = r.in(0)[row * columns + c] - r.in(1)[row * columns + c];
-                to[0] += kind_ == Kind::squared ? d * d : std::abs(d);
+        lane_tree<T>(r.lanes(r.inputs[0].extent), 1, r.out(0), false, *r.scratch, [&](Index first, Index last, T* leaf) {
+            T sum = 0;
+            for (Index i = first * columns; i < last * columns; ++i) {
+                const T d = r.in(0)[i] - r.in(1)[i];
+                sum += kind_ == Kind::squared ? d * d : std::abs(d);
             }
+            leaf[0] = r.in(2)[0] * sum;
         });
-        r.out(0)[0] = r.in(2)[0] * sum[0];
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();

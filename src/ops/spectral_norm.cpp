@@ -56,7 +56,9 @@ public:
             }
             sigma += u[i] * sum;
         }
-        r.out(0)[0] = T(1) / sigma;
+        if (r.has_out(0)) { // a branch the loss does not reach still updates its buffers
+            r.out(0)[0] = T(1) / sigma;
+        }
         if (iterations_ > 0 && r.commits_state && r.has_out(3)) {
             std::copy_n(u, rows_, r.out(3));
             std::copy_n(v, columns_, r.out(4));
