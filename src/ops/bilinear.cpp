@@ -215,11 +215,16 @@ void check_map(const Builder& b, Value x, Value attributes, const BilinearMap& m
     }
 }
 
-void append_options(std::vector<Value>& in, const BilinearOptions& options) {
+void append_options(const Builder& b, std::vector<Value>& in, Extent extent, Index columns,
+                    const BilinearOptions& options) {
     if (options.add) {
+        check(b.info(*options.add).columns == columns && b.info(*options.add).extent == extent,
+              "bilinear: {} columns to be added to {}", b.info(*options.add).columns, columns);
         in.push_back(*options.add);
     }
     if (options.bias) {
+        check(b.info(*options.bias).columns <= columns, "bilinear: {} biases for {} columns",
+              b.info(*options.bias).columns, columns);
         in.push_back(*options.bias);
     }
 }
@@ -230,7 +235,7 @@ Value bilinear(Builder& b, Value x, Value attributes, const BilinearMap& map, co
     check_map(b, x, attributes, map);
     check(b.info(x).extent == b.info(attributes).extent, "bilinear: features and attributes of different extents");
     std::vector<Value> in{x, attributes};
-    append_options(in, options);
+    append_options(b, in, b.info(x).extent, map.columns, options);
     return b.append(std::make_shared<BilinearOp>(map, 1, false, options), std::move(in), b.info(x).extent, map.columns);
 }
 
@@ -244,9 +249,14 @@ Value gathered_bilinear(Builder& b, Value at_receiver, Value at_sender, std::opt
     for (const Value v : in) {
         check(b.info(v).columns == b.info(at_receiver).columns, "gathered_bilinear: parts of different width");
     }
+    const Extent nodes{Axis::node, 1};
+    const Extent edges{Axis::edge, 1};
+    check(b.info(at_receiver).extent == nodes && b.info(at_sender).extent == nodes &&
+              (!on_edge || b.info(*on_edge).extent == edges) && b.info(attributes).extent == edges,
+          "gathered_bilinear: node rows at both ends, edge rows and edge attributes expected");
     const int parts = static_cast<int>(in.size());
     in.push_back(attributes);
-    append_options(in, options);
+    append_options(b, in, edges, map.columns, options);
     return b.append(std::make_shared<BilinearOp>(map, parts, true, options), std::move(in), b.info(attributes).extent,
                     map.columns);
 }

@@ -260,6 +260,8 @@ Value block_linear(Builder& b, const std::vector<Value>& inputs, Value weight, c
         packs.emplace_back();
         for (const BlockTerm& term : block.terms) {
             const WeightView& w = term.weight;
+            check(term.input >= 0 && term.input < static_cast<int>(inputs.size()),
+                  "block_linear: a term reads input {} of {}", term.input, inputs.size());
             const Index columns = b.info(inputs[static_cast<std::size_t>(term.input)]).columns;
             check(w.n == block.n && term.column + (block.components - 1) * term.component_stride + w.k <= columns,
                   "block_linear: a term reads beyond the {} columns of input {}", columns, term.input);
@@ -271,6 +273,8 @@ Value block_linear(Builder& b, const std::vector<Value>& inputs, Value weight, c
     std::vector<Value> in = inputs;
     in.push_back(weight);
     if (bias) {
+        check(b.info(*bias).columns <= map.columns, "block_linear: {} biases for {} columns", b.info(*bias).columns,
+              map.columns);
         in.push_back(*bias);
     }
     auto op = std::make_shared<BlockLinearOp>(map, std::move(packs), bias.has_value(), activation);
@@ -301,10 +305,14 @@ Value linear(Builder& b, const std::vector<Value>& inputs, Value weight, Index o
 Value linear_part(Builder& b, Value input, Value weight, Index out, Index in_total, Index first,
                   std::optional<Value> bias) {
     const Index k = b.info(input).columns;
+    check(first >= 0 && first + k <= in_total && b.info(weight).columns == out * in_total,
+          "linear_part: columns {} to {} of a weight {} x {}, which has {} elements", first, first + k, out, in_total,
+          b.info(weight).columns);
     return block_linear(b, {input}, weight, {out, {{0, 0, 1, out, {{0, 0, 0, {first, 1, in_total, k, out}}}}}}, bias);
 }
 
 Value column_sum(Builder& b, Value x) {
+    check(b.info(x).extent.axis != Axis::one, "column_sum: rows of the batch expected, {} is one row", b.info(x).name);
     return b.append(std::make_shared<ColumnSum>(b.info(x).columns, false), {x}, {Axis::one, 1}, b.info(x).columns);
 }
 

@@ -18,6 +18,11 @@ void same_shape(const Builder& b, Value x, Value y, const char* name) {
           "{}: shapes differ: {} and {} columns", name, b.info(x).columns, b.info(y).columns);
 }
 
+void one_number(const Builder& b, Value scalar, const char* name) {
+    check(b.info(scalar).columns == 1 && b.info(scalar).extent == Extent{}, "{} has {} columns, expected one number",
+          name, b.info(scalar).columns);
+}
+
 template <class T>
 Index elements(const Run<T>& r) {
     return r.out_rows(0) * r.out_columns(0);
@@ -414,16 +419,16 @@ private:
 
 void scalar_gradient(Reverse& r, int input, Value dy, Value x) {
     Builder& b = r.builder();
-    if (b.info(r.in(input)).kind == ValueKind::parameter) {
-        bool first = true;
-        const Value gradient = b.parameter_gradient(r.in(input), {0, 0, 1, 1, 1}, first);
-        b.append_into(std::make_shared<Dot>(!first), {dy, x}, {gradient});
-    } else {
-        r.add(input, b.append(std::make_shared<Dot>(false), {dy, x}, {Axis::one, 1}, 1));
-    }
+    // Only a parameter's gradient may be left as a sum over a part of the batch.
+    check(b.info(r.in(input)).kind == ValueKind::parameter, "the gradient of a computed scalar ({}) is not supported",
+          b.info(r.in(input)).name);
+    bool first = true;
+    const Value gradient = b.parameter_gradient(r.in(input), {0, 0, 1, 1, 1}, first);
+    b.append_into(std::make_shared<Dot>(!first), {dy, x}, {gradient});
 }
 
 Value add(Builder& b, std::vector<Value> values) {
+    check(!values.empty(), "add: nothing to add");
     for (const Value v : values) {
         same_shape(b, values.front(), v, "add");
     }
@@ -441,13 +446,13 @@ Value scale(Builder& b, Value x, double factor) {
 }
 
 Value scale_by(Builder& b, Value x, Value scalar) {
-    check(b.info(scalar).columns == 1, "scale_by: the factor has {} columns, expected 1", b.info(scalar).columns);
+    one_number(b, scalar, "scale_by: the factor");
     return b.append(std::make_shared<ScaleBy>(), {x, scalar}, b.info(x).extent, b.info(x).columns);
 }
 
 Value gated_add(Builder& b, Value x, Value scalar, Value y) {
     same_shape(b, x, y, "gated_add");
-    check(b.info(scalar).columns == 1, "gated_add: the gate has {} columns, expected 1", b.info(scalar).columns);
+    one_number(b, scalar, "gated_add: the gate");
     return b.append(std::make_shared<GatedAdd>(), {x, scalar, y}, b.info(x).extent, b.info(x).columns);
 }
 
@@ -472,12 +477,13 @@ Value activation(Builder& b, Value x, Activation kind) {
 }
 
 Value clamp(Builder& b, Value x, double bound) {
+    check(bound >= 0, "clamp: bound {}, expected at least 0", bound);
     const ValueInfo i = b.info(x);
     return b.append_all(std::make_shared<Clamp>(bound), {x}, {{i.extent, i.columns}, {i.extent, i.columns}}).front();
 }
 
 Value slice(Builder& b, Value x, Index first, Index count) {
-    check(first >= 0 && first + count <= b.info(x).columns, "slice: columns {} to {} of {}", first, first + count,
+    check(first >= 0 && count >= 0 && first + count <= b.info(x).columns, "slice: columns {} to {} of {}", first, first + count,
           b.info(x).columns);
     return b.append(std::make_shared<CopyColumns>(first, Index{0}, count), {x}, b.info(x).extent, count);
 }
@@ -489,6 +495,7 @@ Value place(Builder& b, Value x, Index first, Index columns) {
 }
 
 Value concatenate(Builder& b, const std::vector<Value>& values) {
+    check(!values.empty(), "concatenate: nothing to concatenate");
     Index columns = 0;
     for (const Value v : values) {
         check(b.info(v).extent == b.info(values.front()).extent, "concatenate: different extents");
@@ -514,8 +521,8 @@ Value set_column(Builder& b, Value x, Index column, double value) {
 }
 
 Value add_bias(Builder& b, Value x, Value bias) {
-    check(b.info(bias).columns == b.info(x).columns, "add_bias: {} biases for {} columns", b.info(bias).columns,
-          b.info(x).columns);
+    check(b.info(bias).columns == b.info(x).columns && b.info(bias).extent == Extent{},
+          "add_bias: {} biases in one row expected, found {}", b.info(x).columns, b.info(bias).columns);
     return b.append(std::make_shared<AddBias>(), {x, bias}, b.info(x).extent, b.info(x).columns);
 }
 

@@ -58,6 +58,10 @@ private:
 Value gate(Builder& b, Value x, const GateShape& shape, const std::vector<GatedTerm>& terms) {
     check(b.info(x).columns == shape.scalars + shape.gates + shape.gated, "gate: {} columns, expected {} + {} + {}",
           b.info(x).columns, shape.scalars, shape.gates, shape.gated);
+    for (const GatedTerm& t : terms) {
+        check(t.gate + t.copies <= shape.gates && t.column + t.components * t.copies <= shape.gated,
+              "gate: a term of {} copies ends beyond {} gates or {} gated columns", t.copies, shape.gates, shape.gated);
+    }
     return b.append(std::make_shared<Gate>(shape, terms), {x}, b.info(x).extent, shape.scalars + shape.gated);
 }
 

@@ -106,6 +106,8 @@ private:
 };
 
 Value spread(Builder& b, Value rows, Segment kind, bool mean) {
+    const Extent from = kind == Segment::graph ? Extent{Axis::graph, 1} : Extent{Axis::node, 1};
+    check(b.info(rows).extent == from, "spread: rows of the wrong axis");
     const Extent to = kind == Segment::graph ? Extent{Axis::node, 1} : Extent{Axis::edge, 1};
     return b.append(std::make_shared<Spread>(kind, mean), {rows}, to, b.info(rows).columns);
 }
@@ -223,6 +225,7 @@ Value gather(Builder& b, const Gather& g) {
     check(!g.at_receiver || b.info(*g.at_receiver).extent == Extent{Axis::node, 1}, "gather: node rows expected");
     check(!g.at_sender || b.info(*g.at_sender).extent == Extent{Axis::node, 1}, "gather: node rows expected");
     const Extent edges{Axis::edge, 1};
+    check(!g.on_edge || b.info(*g.on_edge).extent == edges, "gather: edge rows expected");
     const Index columns = b.info(in.front()).columns;
     auto op = std::make_shared<GatherOp>(g);
     if (g.activation == Activation::none) {

@@ -177,6 +177,11 @@ Value instance_norm(Builder& b, Value x, Value weight, Value bias, const std::ve
           "instance_norm: {} weights and {} biases, expected {} and {}", b.info(weight).columns, b.info(bias).columns,
           copies, centred);
     const ValueInfo i = b.info(x);
+    check(i.extent == Extent{Axis::node, 1}, "instance_norm: node rows expected");
+    for (const NormTerm& t : terms) {
+        check(t.column + t.copies * t.components <= i.columns, "instance_norm: a term ends at column {} of {}",
+              t.column + t.copies * t.components, i.columns);
+    }
     return b
         .append_all(std::make_shared<InstanceNorm>(terms, eps), {x, weight, bias},
                     {{i.extent, i.columns}, {i.extent, i.columns}, {{Axis::graph, 1}, copies}})

@@ -88,6 +88,7 @@ public:
 Value error(Builder& b, Value prediction, Value target, Value factor, Kind kind) {
     check(b.info(prediction).extent == b.info(target).extent && b.info(prediction).columns == b.info(target).columns,
           "loss: prediction of {} columns, target of {}", b.info(prediction).columns, b.info(target).columns);
+    check(b.info(factor).columns == 1 && b.info(factor).extent == Extent{}, "loss: the factor is one number");
     return b.append(std::make_shared<ErrorSum>(kind), {prediction, target, factor}, {Axis::one, 1}, 1);
 }
 
@@ -101,6 +102,7 @@ Value absolute_error(Builder& b, Value prediction, Value target, Value factor) {
 }
 Value inner_product(Builder& b, Value x, Value y) {
     check(b.info(x).extent == b.info(y).extent && b.info(x).columns == b.info(y).columns, "inner_product: shapes differ");
+    check(b.info(x).extent.axis != Axis::one, "inner_product: rows of the batch expected, found one row");
     return b.append(std::make_shared<InnerProduct>(), {x, y}, {Axis::one, 1}, 1);
 }
 
