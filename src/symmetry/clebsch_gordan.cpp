@@ -43,9 +43,9 @@ CouplingTensor compute(int l1, int l2, int l3) {
     const int d1 = 2 * l1 + 1, d2 = 2 * l2 + 1, d3 = 2 * l3 + 1;
     const auto q1 = real_basis(l1), q2 = real_basis(l2), q3 = real_basis(l3);
     const auto entry = [](const auto& q, int l, int m, int column) {
-        return q[static_cast<std::size_t>((m + l) * (2 * l + 1) + column)];
+        return q[static_cast<std::size_t>((Index{m} + l) * (2 * l + 1) + column)];
     };
-    tensor.values.assign(static_cast<std::size_t>(d1 * d2 * d3), 0.0);
+    tensor.values.assign(static_cast<std::size_t>(Index{d1} * d2 * d3), 0.0);
     for (int a = -l1; a <= l1; ++a) {
         for (int b = -l2; b <= l2; ++b) {
             const int d = a + b;
@@ -61,8 +61,8 @@ CouplingTensor compute(int l1, int l2, int l3) {
                                             std::conj(entry(q3, l3, d, l3 + k));
                         // A zero order has one column, met twice.
                         const int twice = (a == 0 ? 2 : 1) * (b == 0 ? 2 : 1) * (d == 0 ? 2 : 1);
-                        tensor.values[static_cast<std::size_t>(((l1 + i) * d2 + l2 + j) * d3 + l3 + k)] +=
-                            factor.real() * coefficient / twice;
+                        tensor.values[static_cast<std::size_t>(((Index{l1} + i) * d2 + l2 + j) * d3 + l3 +
+                                                               k)] += factor.real() * coefficient / twice;
                     }
                 }
             }

@@ -12,9 +12,10 @@ using Complex = std::complex<double>;
 
 class ComplexSquare {
 public:
-    explicit ComplexSquare(int l) : l_(l), values_(static_cast<std::size_t>((2 * l + 1) * (2 * l + 1))) {}
+    explicit ComplexSquare(int l)
+        : l_(l), values_(static_cast<std::size_t>((Index{2} * l + 1) * (Index{2} * l + 1))) {}
     Complex& operator()(int m, int n) { // both -l..l
-        return values_[static_cast<std::size_t>((m + l_) * (2 * l_ + 1) + n + l_)];
+        return values_[static_cast<std::size_t>((Index{m} + l_) * (2 * l_ + 1) + n + l_)];
     }
     [[nodiscard]] std::vector<Complex> values() const { return values_; }
 

@@ -50,6 +50,9 @@ TEST(TensorPaths, merges_neighbours_only_and_sums_fan_in) {
         offset += path.weights();
     }
     EXPECT_EQ(offset, product.weights);
+    // Copies of the second list count as well.
+    EXPECT_EQ(tensor_paths(Irreps::parse("3x0e"), Irreps::parse("2x0e+5x1o"), Irreps::parse("0e+1o")).fan_in,
+              (std::vector<Index>{6, 15}));
     // Nothing reaches an even vector from scalars.
     EXPECT_EQ(tensor_paths(Irreps::parse("0e"), Irreps::parse("0e"), Irreps::parse("1e")).fan_in,
               (std::vector<Index>{0}));
