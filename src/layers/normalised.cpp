@@ -32,8 +32,8 @@ Value spectral_linear(Builder& b, const std::string& name, Value x, Index out, P
     const Value u = b.state({.name = parametrization + "0._u", .shape = {out}, .spectral_weight = original,
                              .spectral_left = true});
     const Value v = b.state({.name = parametrization + "0._v", .shape = {in}, .spectral_weight = original});
-    const Value inverse = ops::inverse_spectral_norm(b, weight, u, v, out, in, training ? iterations : 0);
-    return ops::add_bias(b, ops::scale_by(b, ops::linear(b, {x}, weight, out), inverse), bias);
+    const Value y = ops::linear(b, {x}, weight, out);
+    return ops::add_bias(b, ops::divide_by_spectral_norm(b, y, weight, u, v, out, in, training ? iterations : 0), bias);
 }
 
 template <class T>

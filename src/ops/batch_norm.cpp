@@ -95,7 +95,7 @@ private:
 // Inputs dy, normalised x, s, weight; outputs dx[, gradient of weight, gradient of bias].
 class BatchNormBackward : public OpOf<BatchNormBackward> {
 public:
-    BatchNormBackward(bool training, bool accumulate) : training_(training), accumulate_(accumulate) {}
+    explicit BatchNormBackward(bool training) : training_(training) {}
     [[nodiscard]] std::string_view name() const override { return "batch_norm_backward"; }
     [[nodiscard]] bool exchanges() const override { return training_; }
     template <class T>
@@ -115,7 +115,7 @@ public:
         // The parameters' gradients are this part's own sums, rounded per lane; the reduction of
         // gradients adds parts.
         for (int p = 1; p <= 2; ++p) {
-            lane_tree<T>(lanes, columns, r.out(p), accumulate_, *r.scratch, [&](Index begin, Index end, T* leaf) {
+            lane_tree<T>(lanes, columns, r.out(p), false, *r.scratch, [&](Index begin, Index end, T* leaf) {
                 for (Index c = 0; c < columns; ++c) {
                     double sum = 0;
                     for (Index row = begin; row < end; ++row) {
@@ -147,18 +147,17 @@ public:
     }
 
 private:
-    bool training_, accumulate_;
+    bool training_;
 };
 
 void BatchNorm::reverse(Reverse& r) const {
     Builder& b = r.builder();
     const ValueInfo x = b.info(r.in(0));
-    bool first = true;
     const WeightView all{0, 0, 1, 1, x.columns};
-    const Value weight_gradient = b.parameter_gradient(r.in(1), all, first);
-    const Value bias_gradient = b.parameter_gradient(r.in(2), all, first);
+    const Value weight_gradient = b.parameter_gradient(r.in(1), {all});
+    const Value bias_gradient = b.parameter_gradient(r.in(2), {all});
     const Value dx =
-        b.append_all(std::make_shared<BatchNormBackward>(options_.training, !first),
+        b.append_all(std::make_shared<BatchNormBackward>(options_.training),
                      {r.gradient(0), r.out(1), r.out(2), r.in(1)}, {{x.extent, x.columns}})
             .front();
     b.program().nodes.back().out = {dx, weight_gradient, bias_gradient};

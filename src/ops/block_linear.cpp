@@ -113,7 +113,6 @@ public:
         int input;
         Index x_column, x_stride, y_column, y_stride, components;
         WeightView weight;
-        bool accumulate;
     };
     explicit WeightGradient(std::vector<Part> parts) : parts_(std::move(parts)) {}
     [[nodiscard]] std::string_view name() const override { return "weight_gradient"; }
@@ -128,9 +127,9 @@ public:
             const device::Factor<T> fy{dy.data + p.y_column, dy.columns, p.y_stride, p.weight.n};
             T* to = r.out(0) + p.weight.offset;
             if (p.weight.n_stride == 1) {
-                device::multiply_transposed(lanes, p.components, fx, fy, to, p.weight.k_stride, p.accumulate, *r.scratch);
+                device::multiply_transposed(lanes, p.components, fx, fy, to, p.weight.k_stride, false, *r.scratch);
             } else {
-                device::multiply_transposed(lanes, p.components, fy, fx, to, p.weight.n_stride, p.accumulate, *r.scratch);
+                device::multiply_transposed(lanes, p.components, fy, fx, to, p.weight.n_stride, false, *r.scratch);
             }
         }
     }
@@ -148,13 +147,13 @@ private:
 
 class ColumnSum : public OpOf<ColumnSum> {
 public:
-    ColumnSum(Index columns, bool accumulate) : columns_(columns), accumulate_(accumulate) {}
+    explicit ColumnSum(Index columns) : columns_(columns) {}
     [[nodiscard]] std::string_view name() const override { return "column_sum"; }
     template <class T>
     void execute(Run<T>& r) const {
         const T* x = r.in(0);
         const Index stride = r.in_columns(0);
-        lane_reduce(r.lanes(r.inputs[0].extent), columns_, r.out(0), accumulate_, *r.scratch,
+        lane_reduce(r.lanes(r.inputs[0].extent), columns_, r.out(0), false, *r.scratch,
                     [&](Index row, T* __restrict__ sum) {
                         const T* __restrict__ from = x + row * stride;
                         for (Index c = 0; c < columns_; ++c) {
@@ -168,7 +167,6 @@ public:
 
 private:
     Index columns_;
-    bool accumulate_;
 };
 
 WeightView at(WeightView view, Index parameter_offset) {
@@ -214,13 +212,14 @@ void BlockLinearOp::reverse(Reverse& r) const {
     }
     if (r.wants(inputs)) {
         std::vector<WeightGradient::Part> parts;
-        Value gradient;
+        std::vector<WeightView> views;
         for (const Block& block : map_.blocks) {
             for (const BlockTerm& term : block.terms) {
-                bool first = true;
-                gradient = b.parameter_gradient(weight, term.weight, first);
+                check(std::ranges::find(views, term.weight) == views.end(), "block_linear: the same part of {} twice in one map",
+                      b.info(weight).name);
+                views.push_back(term.weight);
                 parts.push_back({term.input, term.column, term.component_stride, block.column, block.component_stride,
-                                 block.components, term.weight, !first});
+                                 block.components, term.weight});
             }
         }
         std::vector<Value> in;
@@ -228,6 +227,7 @@ void BlockLinearOp::reverse(Reverse& r) const {
             in.push_back(r.in(i));
         }
         in.push_back(dy);
+        const Value gradient = b.parameter_gradient(weight, views);
         b.append_into(std::make_shared<WeightGradient>(std::move(parts)), std::move(in), {gradient});
     }
     if (biased_ && r.wants(inputs + 1)) {
@@ -238,10 +238,9 @@ void BlockLinearOp::reverse(Reverse& r) const {
 } // namespace
 
 void bias_gradient(Builder& b, Value dy, Value bias) {
-    bool first = true;
     const Index columns = b.info(bias).columns;
-    const Value gradient = b.parameter_gradient(bias, {0, 0, 1, 1, columns}, first);
-    b.append_into(std::make_shared<ColumnSum>(columns, !first), {dy}, {gradient});
+    const Value gradient = b.parameter_gradient(bias, {{0, 0, 1, 1, columns}});
+    b.append_into(std::make_shared<ColumnSum>(columns), {dy}, {gradient});
 }
 
 Value block_linear(Builder& b, const std::vector<Value>& inputs, Value weight, const BlockLinear& map,
@@ -313,7 +312,7 @@ Value linear_part(Builder& b, Value input, Value weight, Index out, Index in_tot
 
 Value column_sum(Builder& b, Value x) {
     check(b.info(x).extent.axis != Axis::one, "column_sum: rows of the batch expected, {} is one row", b.info(x).name);
-    return b.append(std::make_shared<ColumnSum>(b.info(x).columns, false), {x}, {Axis::one, 1}, b.info(x).columns);
+    return b.append(std::make_shared<ColumnSum>(b.info(x).columns), {x}, {Axis::one, 1}, b.info(x).columns);
 }
 
 } // namespace tether::ops

@@ -376,14 +376,13 @@ public:
 // Sum over all elements of x · y: the gradient of a scalar factor.
 class Dot : public OpOf<Dot> {
 public:
-    explicit Dot(bool accumulate) : accumulate_(accumulate) {}
     [[nodiscard]] std::string_view name() const override { return "dot"; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.in_columns(0);
         // Sixteen partial sums per lane, added at its end: vectorises, and the order is always the same.
         constexpr Index parts = 16;
-        lane_tree<T>(r.lanes(r.inputs[0].extent), 1, r.out(0), accumulate_, *r.scratch,
+        lane_tree<T>(r.lanes(r.inputs[0].extent), 1, r.out(0), false, *r.scratch,
                      [&](Index first, Index last, T* leaf) {
                          T sum[parts] = {};
                          for (Index row = first; row < last; ++row) {
@@ -410,9 +409,6 @@ public:
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return 2.0 * static_cast<double>(r.in_rows(0) * r.in_columns(0));
     }
-
-private:
-    bool accumulate_;
 };
 
 } // namespace
@@ -422,9 +418,7 @@ void scalar_gradient(Reverse& r, int input, Value dy, Value x) {
     // Only a parameter's gradient may be left as a sum over a part of the batch.
     check(b.info(r.in(input)).kind == ValueKind::parameter, "the gradient of a computed scalar ({}) is not supported",
           b.info(r.in(input)).name);
-    bool first = true;
-    const Value gradient = b.parameter_gradient(r.in(input), {0, 0, 1, 1, 1}, first);
-    b.append_into(std::make_shared<Dot>(!first), {dy, x}, {gradient});
+    b.append_into(std::make_shared<Dot>(), {dy, x}, {b.parameter_gradient(r.in(input), {{0, 0, 1, 1, 1}})});
 }
 
 Value add(Builder& b, std::vector<Value> values) {

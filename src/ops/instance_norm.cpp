@@ -117,13 +117,12 @@ private:
 // Inputs dy, normalised x; the gradient of the weights (sum dy · normalised) or of the biases (sum dy).
 class InstanceNormParameter : public OpOf<InstanceNormParameter> {
 public:
-    InstanceNormParameter(std::vector<NormTerm> terms, bool bias, bool accumulate)
-        : terms_(std::move(terms)), bias_(bias), accumulate_(accumulate) {}
+    InstanceNormParameter(std::vector<NormTerm> terms, bool bias) : terms_(std::move(terms)), bias_(bias) {}
     [[nodiscard]] std::string_view name() const override { return "instance_norm_parameter"; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.in_columns(0);
-        lane_reduce<T>(r.lanes(r.inputs[0].extent), r.out_columns(0), r.out(0), accumulate_, *r.scratch,
+        lane_reduce<T>(r.lanes(r.inputs[0].extent), r.out_columns(0), r.out(0), false, *r.scratch,
                        [&](Index row, T* sum) {
                            Index number = 0;
                            for (const NormTerm& term : terms_) {
@@ -143,7 +142,7 @@ public:
 
 private:
     std::vector<NormTerm> terms_;
-    bool bias_, accumulate_;
+    bool bias_;
 };
 
 void InstanceNorm::reverse(Reverse& r) const {
@@ -156,9 +155,8 @@ void InstanceNorm::reverse(Reverse& r) const {
     }
     for (int p = 1; p <= 2; ++p) {
         if (r.wants(p)) {
-            bool first = true;
-            const Value gradient = b.parameter_gradient(r.in(p), {0, 0, 1, 1, b.info(r.in(p)).columns}, first);
-            b.append_into(std::make_shared<InstanceNormParameter>(terms_, p == 2, !first), {dy, normal}, {gradient});
+            const Value gradient = b.parameter_gradient(r.in(p), {{0, 0, 1, 1, b.info(r.in(p)).columns}});
+            b.append_into(std::make_shared<InstanceNormParameter>(terms_, p == 2), {dy, normal}, {gradient});
         }
     }
 }

@@ -1,5 +1,8 @@
-// sigma = uᵀ W v after power iterations u = Wv/|Wv|, v = Wᵀu/|Wᵀu|; d sigma / dW = u vᵀ.
+// sigma = uᵀ W v after power iterations u = Wv/|Wv|, v = Wᵀu/|Wᵀu|; d sigma / dW = u vᵀ. With G the
+// gradient of W through x Wᵀ alone (it contains 1/sigma already), dW = G - <G, W>/sigma · u vᵀ. That is
+// not linear in parts of G, so it is done once G is summed over all lanes.
 #include "tether/core/error.hpp"
+#include "tether/ops/elementwise.hpp"
 #include "tether/ops/norms.hpp"
 
 #include <algorithm>
@@ -64,7 +67,6 @@ public:
             std::copy_n(v, columns_, r.out(4));
         }
     }
-    void reverse(Reverse& r) const override;
 
 private:
     template <class T>
@@ -81,55 +83,64 @@ private:
     int iterations_;
 };
 
-// Inputs d(1/sigma), 1/sigma, u, v; adds -d/sigma² u vᵀ to the gradient of W.
-class SpectralNormBackward : public OpOf<SpectralNormBackward> {
+// Inputs W, 1/sigma, u, v; corrects the summed gradient of W.
+class SpectralGradient : public OpOf<SpectralGradient> {
 public:
-    explicit SpectralNormBackward(bool accumulate) : accumulate_(accumulate) {}
-    [[nodiscard]] std::string_view name() const override { return "spectral_norm_backward"; }
+    [[nodiscard]] std::string_view name() const override { return "spectral_gradient"; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index rows = r.in_columns(2);
         const Index columns = r.in_columns(3);
-        const T factor = -r.in(0)[0] * r.in(1)[0] * r.in(1)[0];
+        T* g = r.out(0);
+        T product = 0;
+        for (Index i = 0; i < rows * columns; ++i) {
+            product += g[i] * r.in(0)[i];
+        }
+        const T factor = product * r.in(1)[0];
         for (Index i = 0; i < rows; ++i) {
-            const T f = factor * r.in(2)[i];
             for (Index j = 0; j < columns; ++j) {
-                T& to = r.out(0)[i * columns + j];
-                to = accumulate_ ? to + f * r.in(3)[j] : f * r.in(3)[j];
+                g[i * columns + j] -= factor * r.in(2)[i] * r.in(3)[j];
             }
         }
     }
-
-private:
-    bool accumulate_;
 };
 
-void SpectralNorm::reverse(Reverse& r) const {
-    Builder& b = r.builder();
-    bool first = true;
-    // The same part as ops::linear writes: the whole matrix.
-    const Value gradient = b.parameter_gradient(r.in(0), {0, 1, columns_, columns_, rows_}, first);
-    b.append_into(std::make_shared<SpectralNormBackward>(!first), {r.gradient(0), r.out(0), r.out(1), r.out(2)},
-                  {gradient});
-}
+// y · (1/sigma); inputs y, 1/sigma, W, u, v.
+class DivideBySigma : public OpOf<DivideBySigma> {
+public:
+    [[nodiscard]] std::string_view name() const override { return "divide_by_spectral_norm"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const Index n = r.out_rows(0) * r.out_columns(0);
+        const T factor = r.in(1)[0];
+        for (Index i = 0; i < n; ++i) {
+            r.out(0)[i] = factor * r.in(0)[i];
+        }
+    }
+    void reverse(Reverse& r) const override {
+        Builder& b = r.builder();
+        b.append_after_reduction(std::make_shared<SpectralGradient>(), {r.in(2), r.in(1), r.in(3), r.in(4)}, r.in(2));
+        r.add(0, scale_by(b, r.gradient(0), r.in(1)));
+    }
+};
 
 } // namespace
 
-Value inverse_spectral_norm(Builder& b, Value weight, Value u, Value v, Index out, Index in, int iterations) {
+Value divide_by_spectral_norm(Builder& b, Value y, Value weight, Value u, Value v, Index out, Index in, int iterations) {
     check(b.info(weight).columns == out * in && b.info(u).columns == out && b.info(v).columns == in,
-          "inverse_spectral_norm: weight of {} elements, u of {}, v of {}, expected {} x {}", b.info(weight).columns,
+          "divide_by_spectral_norm: weight of {} elements, u of {}, v of {}, expected {} x {}", b.info(weight).columns,
           b.info(u).columns, b.info(v).columns, out, in);
     const Extent one{Axis::one, 1};
-    const Value inverse = b.append_all(std::make_shared<SpectralNorm>(out, in, iterations), {weight, u, v},
-                                       {{one, 1}, {one, out}, {one, in}})
-                              .front();
+    const std::vector<Value> norm = b.append_all(std::make_shared<SpectralNorm>(out, in, iterations), {weight, u, v},
+                                                 {{one, 1}, {one, out}, {one, in}});
     if (iterations > 0) {
         const Value next_u = b.next_state(u);
         const Value next_v = b.next_state(v);
         auto& outputs = b.program().nodes.back().out;
         outputs.insert(outputs.end(), {next_u, next_v});
     }
-    return inverse;
+    return b.append(std::make_shared<DivideBySigma>(), {y, norm[0], weight, norm[1], norm[2]}, b.info(y).extent,
+                    b.info(y).columns);
 }
 
 } // namespace tether::ops

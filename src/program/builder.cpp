@@ -59,6 +59,18 @@ public:
     }
 };
 
+// out += in.
+class AddTo : public OpOf<AddTo> {
+public:
+    [[nodiscard]] std::string_view name() const override { return "add_to"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        for (Index i = 0; i < r.out_columns(0); ++i) {
+            r.out(0)[i] += r.in(0)[i];
+        }
+    }
+};
+
 } // namespace
 
 std::shared_ptr<const Op> add_op() {
@@ -163,22 +175,29 @@ void Reverse::add(int i, Value gradient) {
     builder_.contributions_[static_cast<std::size_t>(in(i).id)].push_back(gradient);
 }
 
-Value Builder::parameter_gradient(Value parameter, const WeightView& part, bool& first) {
+Value Builder::parameter_gradient(Value parameter, const std::vector<WeightView>& parts) {
     const ValueInfo p = info(parameter);
     check(p.kind == ValueKind::parameter, "gradient of {}, which is no parameter", p.name);
-    auto& parts = written_[parameter.id];
-    first = std::ranges::find(parts, part) == parts.end();
-    if (first) {
-        parts.push_back(part);
+    auto& written = written_[parameter.id];
+    const bool again = std::ranges::any_of(
+        parts, [&](const WeightView& part) { return std::ranges::find(written, part) != written.end(); });
+    if (again) {
+        const Value more = add_value({ValueKind::extra_gradient, p.extent, p.columns, program_.extra_gradient, false, p.name});
+        program_.extra_gradient += p.columns;
+        after_reduction_.insert(after_reduction_.begin(), {std::make_shared<AddTo>(), {more}, parameter});
+        return more;
     }
-    Value& gradient = gradients_[static_cast<std::size_t>(parameter.id)];
-    if (!gradient.valid()) {
-        // add_value may move the vector that `gradient` lies in: sizes were fixed in differentiate.
-        const Value made = add_value({ValueKind::gradient, p.extent, p.columns, p.offset, false, p.name});
-        gradients_[static_cast<std::size_t>(parameter.id)] = made;
-        return made;
+    written.insert(written.end(), parts.begin(), parts.end());
+    const auto at = static_cast<std::size_t>(parameter.id);
+    if (!gradients_[at].valid()) {
+        gradients_[at] = add_value({ValueKind::gradient, p.extent, p.columns, p.offset, false, p.name});
     }
-    return gradient;
+    return gradients_[at];
+}
+
+void Builder::append_after_reduction(std::shared_ptr<const Op> op, std::vector<Value> in, Value parameter) {
+    check(info(parameter).kind == ValueKind::parameter, "append_after_reduction: {} is no parameter", info(parameter).name);
+    after_reduction_.push_back({std::move(op), std::move(in), parameter});
 }
 
 void Builder::differentiate(Value loss) {
@@ -221,6 +240,12 @@ void Builder::differentiate(Value loss) {
             gather({static_cast<int>(v)});
         }
     }
+    program_.part_nodes = program_.nodes.size();
+    for (Pending& p : after_reduction_) {
+        if (const Value gradient = gradients_[static_cast<std::size_t>(p.parameter.id)]; gradient.valid()) {
+            append_into(std::move(p.op), std::move(p.in), {gradient});
+        }
+    }
     for (const auto& [id, parts] : written_) {
         const ValueInfo& p = program_.values[static_cast<std::size_t>(id)];
         program_.reached.emplace_back(p.offset, p.offset + p.columns);
@@ -249,13 +274,16 @@ Program Builder::finish() {
     }
     std::vector<Node> kept;
     std::size_t forward_kept = 0;
-    if (program_.forward_nodes == 0) {
+    std::size_t part_kept = 0;
+    if (program_.part_nodes == 0) { // not differentiated
         program_.forward_nodes = program_.nodes.size();
+        program_.part_nodes = program_.nodes.size();
     }
     for (std::size_t n = program_.nodes.size(); n-- > 0;) {
         Node& node = program_.nodes[n];
         const bool keep = std::ranges::any_of(node.out, [&](Value v) {
-            return needed.contains(v.id) || info(v).kind == ValueKind::gradient || info(v).kind == ValueKind::next_state;
+            return needed.contains(v.id) || info(v).kind == ValueKind::gradient ||
+                   info(v).kind == ValueKind::extra_gradient || info(v).kind == ValueKind::next_state;
         });
         if (!keep) {
             continue;
@@ -264,6 +292,7 @@ Program Builder::finish() {
             needed.insert(v.id);
         }
         forward_kept += n < program_.forward_nodes ? 1 : 0;
+        part_kept += n < program_.part_nodes ? 1 : 0;
         for (Value& v : node.out) { // unused outputs of kept nodes are not computed
             if (info(v).kind == ValueKind::intermediate && !needed.contains(v.id)) {
                 v = {};
@@ -274,6 +303,7 @@ Program Builder::finish() {
     std::ranges::reverse(kept);
     program_.nodes = std::move(kept);
     program_.forward_nodes = forward_kept;
+    program_.part_nodes = part_kept;
     program_.exchanges = std::ranges::any_of(program_.nodes, [](const Node& n) { return n.op->exchanges(); });
     return std::move(program_);
 }

@@ -51,7 +51,7 @@ template <class T>
 Engine<T>::Engine(const Network& network, const methods::Method& method, const EngineSettings& settings,
                   const parallel::LaneMap& lanes, parallel::Communicator& communicator, parallel::ThreadTeam& team)
     : network_(network), method_(method), settings_(settings), lanes_(lanes), communicator_(communicator), team_(team),
-      length_(network.trained_size() + network.training().sum_columns() + 1),
+      length_(network.trained_size() + network.training().sum_columns() + network.training().extra_gradient + 1),
       optimiser_(settings.optimiser, network.trained_size(), trained_ranges(network, method)),
       packed_(network.training()), control_(network.training().controls.size()) {
     check(team.size() >= lanes.threads(), "engine: {} threads for {} that have lanes", team.size(), lanes.threads());
@@ -125,26 +125,32 @@ void Engine<T>::exchange(int thread, std::span<double> values) {
 }
 
 template <class T>
+Environment<T> Engine<T>::environment_of(const Worker& w, T* gradient, bool commits_state) const {
+    return {.parameters = trained_.data(),
+            .gradient = gradient,
+            .extra_gradient = gradient + network_.trained_size() + network_.training().sum_columns(),
+            .state = state_.data(),
+            .next_state = const_cast<T*>(next_state_.data()),
+            .control = control_.data(),
+            .packed = packed_.data(),
+            .exchange = &w.exchange,
+            .commits_state = commits_state};
+}
+
+template <class T>
 void Engine<T>::run_thread(int thread, const Fill& fill) {
     Worker& w = *workers_[static_cast<std::size_t>(thread)];
     w.times = {};
     T* current = thread == 0 ? gradient_.data() : w.current.data();
     const parallel::LaneRange mine = lanes_.of_thread(thread);
-    const std::size_t nodes = network_.training().nodes.size();
+    const std::size_t nodes = network_.training().part_nodes;
     const std::size_t forward = network_.training().forward_nodes;
     const Index groups = mine.count / lanes_at_once_;
     Clock::time_point clock = Clock::now();
     for (Index g = 0; g < groups; ++g) {
         fill(mine.first + g * lanes_at_once_, lanes_at_once_, w.part);
         w.times.data += seconds_since(clock);
-        const Environment<T> environment{.parameters = trained_.data(),
-                                         .gradient = current,
-                                         .state = state_.data(),
-                                         .next_state = next_state_.data(),
-                                         .control = control_.data(),
-                                         .packed = packed_.data(),
-                                         .exchange = &w.exchange,
-                                         .commits_state = thread == 0 && g == 0};
+        const Environment<T> environment = environment_of(w, current, thread == 0 && g == 0);
         w.executor->run_nodes(w.part, environment, 0, forward);
         w.times.forward += seconds_since(clock);
         w.executor->run_nodes(w.part, environment, forward, nodes);
@@ -195,6 +201,13 @@ void Engine<T>::compute(const Fill& fill, double factor, const methods::Control&
             control_[c] = static_cast<T>(control.gamma()[static_cast<std::size_t>(std::stol(name.substr(4)))]);
         }
     }
+    // No node writes the gradient of a gate that the task loss does not reach; what the method added to
+    // it in the step before must go.
+    for (Index s = 0; s < network_.sites(); ++s) {
+        if (network_.gate_offset(s) >= 0 && !network_.gate_reached(s)) {
+            gradient_[static_cast<std::size_t>(network_.gate_offset(s))] = T(0);
+        }
+    }
     const int threads = lanes_.threads();
     if (threads == 1) {
         run_thread(0, fill);
@@ -221,6 +234,11 @@ void Engine<T>::compute(const Fill& fill, double factor, const methods::Control&
         } else {
             communicator_.all_reduce_fast(gradient_);
         }
+    }
+    // What needed the sums over all lanes; the first thread's executor still holds its values.
+    if (const Program& program = network_.training(); program.part_nodes < program.nodes.size()) {
+        Worker& w = *workers_.front();
+        w.executor->run_nodes(w.part, environment_of(w, gradient_.data(), false), program.part_nodes, program.nodes.size());
     }
     times_.reduce += seconds_since(clock);
 }

@@ -93,12 +93,14 @@ std::vector<Comparison> verify_model(const ReferenceFile& file) {
     PackedWeights<T> packed(program);
     packed.renew(trained.data());
     std::vector<T> gradient(trained.size(), T(0));
+    std::vector<T> extra(static_cast<std::size_t>(program.extra_gradient), T(0));
     std::vector<T> next_state = state;
     const double rows = static_cast<double>(part.rows(network.target_extent()) * network.target_columns());
     const std::vector<T> control{static_cast<T>(1 / rows)};
     HostExecutor<T> executor(program, Checking::debug);
     executor.run(part, {.parameters = trained.data(),
                         .gradient = gradient.data(),
+                        .extra_gradient = extra.data(),
                         .state = state.data(),
                         .next_state = next_state.data(),
                         .control = control.data(),

@@ -30,8 +30,8 @@ struct BatchNormOptions {
 Value batch_norm(Builder& b, Value x, Value weight, Value bias, const BatchNormState& state,
                  const BatchNormOptions& options);
 
-// 1/sigma for a weight [out x in], sigma = uᵀ W v; `iterations` power iterations first (0: evaluation),
-// u and v constant for the gradient. u, v: state values.
-Value inverse_spectral_norm(Builder& b, Value weight, Value u, Value v, Index out, Index in, int iterations);
+// y / sigma for y = x Wᵀ, sigma = uᵀ W v of weight W [out x in]; `iterations` power iterations first (0:
+// evaluation), u and v constant for the gradient. u, v: state values. W is used for nothing else.
+Value divide_by_spectral_norm(Builder& b, Value y, Value weight, Value u, Value v, Index out, Index in, int iterations);
 
 } // namespace tether::ops

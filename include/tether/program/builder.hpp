@@ -36,10 +36,15 @@ public:
     void differentiate(Value loss);
     // After differentiate: the gradient of an input or intermediate, if it has one.
     [[nodiscard]] Value gradient_of(Value v) const;
-    // The gradient vector at a parameter; `part` says which of its elements the caller will write.
-    // `first` is false when the same part was written before, so that the caller must add. Parts of
-    // one parameter are equal or disjoint.
-    Value parameter_gradient(Value parameter, const WeightView& part, bool& first);
+    // Where an operation writes its part of a parameter's gradient; `parts` says which elements. Parts
+    // of one parameter are equal or disjoint. A part that is written a second time (shared weights)
+    // gets a place of its own, added once both are summed over all lanes: adding earlier would make
+    // the rounding depend on how lanes are grouped.
+    Value parameter_gradient(Value parameter, const std::vector<WeightView>& parts);
+    // A node that changes the gradient of a parameter once it is summed over all lanes of the global
+    // batch: what is not linear in the parts of a sum must wait for the sum. Dropped if the loss does
+    // not reach the parameter. Called from Op::reverse.
+    void append_after_reduction(std::shared_ptr<const Op> op, std::vector<Value> in, Value parameter);
 
     [[nodiscard]] const ValueInfo& info(Value v) const { return program_.info(v); }
     [[nodiscard]] ParameterSet& parameters() { return parameters_; }
@@ -56,6 +61,12 @@ private:
     std::map<std::string, Value> named_;                // inputs, parameters, controls, states
     std::vector<std::vector<Value>> contributions_;     // per value: gradients waiting to be added
     std::vector<Value> gradients_;
+    struct Pending {
+        std::shared_ptr<const Op> op;
+        std::vector<Value> in;
+        Value parameter;
+    };
+    std::vector<Pending> after_reduction_;
     std::map<int, std::vector<WeightView>> written_;    // parameter value -> parts with a gradient
 };
 

@@ -17,6 +17,7 @@ template <class T>
 struct Environment {
     const T* parameters = nullptr;
     T* gradient = nullptr;         // [parameters.size()]; null for programs without reverse pass
+    T* extra_gradient = nullptr;   // [Program::extra_gradient]
     const T* state = nullptr;      // [states.size()]
     T* next_state = nullptr;       // may equal `state`
     const T* control = nullptr;    // in the order of Program::controls

@@ -80,6 +80,7 @@ private:
         StepTimes times;
         Exchange exchange;
     };
+    [[nodiscard]] Environment<T> environment_of(const Worker& w, T* gradient, bool commits_state) const;
     void run_thread(int thread, const Fill& fill);
     void reduce_threads(int thread);
     void exchange(int thread, std::span<double> values);
@@ -91,7 +92,7 @@ private:
     parallel::LaneMap lanes_;
     parallel::Communicator& communicator_;
     parallel::ThreadTeam& team_;
-    Index length_;      // of the reduced vector: trained values, sums, ranks that want to stop
+    Index length_;      // of the reduced vector: trained values, sums, extra gradients, ranks that want to stop
     bool stop_requested_ = false;
     Index lanes_at_once_ = 1;
     std::vector<T> trained_, state_, next_state_;
