@@ -1,3 +1,5 @@
+// Checks lmax and sizes, then loops the kernels over vectors; the Jacobian is the reverse product
+// with each unit cotangent.
 #include "tether/symmetry/harmonics.hpp"
 
 #include "tether/core/error.hpp"

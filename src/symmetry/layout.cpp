@@ -1,3 +1,5 @@
+// Index lists of the two memory orders; the second is computed as the inverse of the first, so that
+// the rule is written once.
 #include "tether/symmetry/layout.hpp"
 
 namespace tether::symmetry {

@@ -1,9 +1,12 @@
+// Arithmetic of small dense matrices; sizes are checked, since group elements and blocks come from
+// files and callers.
 #include "tether/symmetry/matrix.hpp"
 
 #include "tether/core/error.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace tether::symmetry {
 

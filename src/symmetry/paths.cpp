@@ -1,3 +1,5 @@
+// Enumerates paths in the published order. Weights are bounded before they are multiplied: the
+// lists may come from a hostile file.
 #include "tether/symmetry/paths.hpp"
 
 #include "tether/core/error.hpp"
