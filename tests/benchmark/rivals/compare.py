@@ -14,6 +14,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,21 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
+def other_work(seconds: float = 2.0) -> float:
+    """Cores that others keep busy just now (all of ours are idle): /proc/stat over a short wait."""
+
+    def used() -> int:
+        ticks = [int(t) for t in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(ticks) - ticks[3] - ticks[4]  # all but idle and waiting for disk
+
+    try:
+        before = used()
+        time.sleep(seconds)
+        return (used() - before) / os.sysconf("SC_CLK_TCK") / seconds
+    except OSError:
+        return 0.0
+
+
 def find_data(chosen: str | None) -> Path | None:
     if chosen:
         path = Path(chosen)
@@ -87,13 +103,24 @@ def start(job: str, variant: Variant, data: Path | None, threads: int, batch: in
     return Rival(variant, process, ours, answer["seconds"], answer["losses"])
 
 
+def turn(job: str, rival: Rival, steps: int) -> list[float]:
+    try:
+        rival.pipe.send(steps)
+        return rival.pipe.recv()
+    except (EOFError, OSError):
+        memory = f"{len(VARIANTS)} variants take about 1 GB each; --quick or --variants takes fewer"
+        sys.exit(f"run: {job} {rival.variant.name}: its process died (memory? {memory})")
+
+
 def same_numbers(job: str, rivals: list[Rival]) -> None:
     """All variants start from the same weights and batches: first and fifth loss must agree."""
     expected = rivals[0].losses
     for r in rivals[1:]:
-        for found, wanted, tolerance in zip(r.losses, expected, (1e-5, 1e-3)):
+        for when, tolerance in ((0, 1e-5), (1, 1e-3)):
+            found, wanted = r.losses[when], expected[when]
             if not abs(found - wanted) <= tolerance * abs(wanted):
-                sys.exit(f"run: {job} {r.variant.name}: loss {found}, expected {wanted} as {rivals[0].variant.name}: not the same step")
+                which, first = ("first", "fifth")[when], rivals[0].variant.name
+                sys.exit(f"run: {job} {r.variant.name}: {which} loss {found}, expected {wanted} as {first}: not the same step")
 
 
 def tether(binary: Path, job: str, steps: int, threads: int) -> dict[str, Any] | str:
@@ -116,13 +143,15 @@ def tether(binary: Path, job: str, steps: int, threads: int) -> dict[str, Any] |
 
 
 def measure(job: str, variants: list[Variant], data: Path | None, options: argparse.Namespace) -> dict[str, Any]:
+    if job.startswith("egnn"):  # its published and lean structures are one
+        variants = [v for v in variants if (v.structure, v.graph) not in (("published", "complete"), ("lean", "index"))]
     rivals = [r for v in variants if (r := start(job, v, data, options.threads, options.batch)) is not None]
     if not rivals:
         sys.exit(f"run: {job}: no variant runs")
-    same_numbers(job, rivals)
     reports: list[dict[str, Any]] = []
-    problem, load = "", []
+    problem, load, busy = "", [], other_work()
     try:
+        same_numbers(job, rivals)
         for _ in range(options.rounds):
             if not problem:
                 answer = tether(options.tether, job, options.tether_steps, options.threads)
@@ -131,23 +160,23 @@ def measure(job: str, variants: list[Variant], data: Path | None, options: argpa
                 else:
                     reports.append(answer)
             for r in rivals:
-                r.pipe.send(options.steps)
-                r.times += r.pipe.recv()
+                r.times += turn(job, r, options.steps)
             load.append(os.getloadavg()[0])
     finally:
         for r in rivals:
-            r.pipe.send(0)
+            r.pipe.close()  # its process ends on that
         for r in rivals:
             r.process.join()
     if problem:
         print(f"{job}: tether not timed: {problem}", file=sys.stderr)
-    rows = [
-        {**asdict(r.variant), "name": r.variant.name, "median": statistics.median(r.times), "min": min(r.times), "compile_s": r.seconds} for r in rivals
-    ]
-    result: dict[str, Any] = {"job": job, "rivals": rows, "load": load, "tether": None, "tether_problem": problem or None}
+    rows = []
+    for r in rivals:
+        times = {"median": statistics.median(r.times), "min": min(r.times), "steps": len(r.times), "ready_s": r.seconds}
+        rows.append({"name": r.variant.name, **asdict(r.variant), **times})
+    result: dict[str, Any] = {"job": job, "rivals": rows, "busy": busy, "load": load, "tether": None, "tether_problem": problem or None}
     if reports:
-        medians = [float(t["step_ms"]["median"]) for t in reports]
-        result["tether"] = {"median": statistics.median(medians), "min": min(float(t["step_ms"]["min"]) for t in reports), "bench": reports[-1]}
+        medians, minima = ([float(t["step_ms"][k]) for t in reports] for k in ("median", "min"))
+        result["tether"] = {"median": statistics.median(medians), "min": min(minima), "bench": reports[-1]}
     result["ratios"] = ratios(result)
     return result
 
@@ -187,6 +216,9 @@ def table(result: dict[str, Any]) -> str:
         text = f"{over['median']:.2f} (of minima {over['min']:.2f})" if over else "not known: tether not timed"
         lines.append(f"  tether : {kind} = 1 : {text}   [{best['name']}]")
     load = ", ".join(f"{x:.1f}" for x in result["load"])
+    busy = result["busy"]
+    if busy > 0.5:
+        lines.append(f"  WARNING: others kept {busy:.1f} cores busy when timing began; figures of such a run are no evidence: repeat")
     return "\n".join([*lines, f"  load average after each round: {load}"])
 
 
@@ -216,24 +248,28 @@ def main() -> int:
     options.tether = options.tether.resolve()
 
     checked = parity.check_all()
-    for row in checked:
-        print(f"parity {row.case:26} {row.structure:11} {row.dtype}  {row.worst:.1e}  {'pass' if row.passed else 'FAIL'}  {row.where}", file=sys.stderr)
+    print(parity.table(checked), file=sys.stderr)
     if not all(row.passed for row in checked):
         print("run: a rival disagrees with the reference files: nothing timed", file=sys.stderr)
         return 1
-    machine = {"cpu": cpu_name(), "cores": os.cpu_count(), "torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability()}
-    settings = {"threads": options.threads, "batch": options.batch, "rounds": options.rounds, "steps": options.steps}
     data = find_data(options.data)
+    machine = {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+    }
+    settings = {k: getattr(options, k) for k in ("threads", "batch", "rounds", "steps", "tether_steps")}
+    settings |= {"precision": "float32", "data": data.name if data else "random numbers"}
     results = []
-    if not options.parity_only:
-        for job in options.jobs:
-            results.append(measure(job, variants, data, options))
-            if not options.json:
-                print(table(results[-1]) + "\n", flush=True)
+    for job in [] if options.parity_only else options.jobs:
+        results.append(measure(job, variants, data, options))
+        if not options.json:
+            print(table(results[-1]) + "\n", flush=True)
     if options.json:
-        print(json.dumps({"machine": machine, "settings": settings, "data": str(data), "parity": [asdict(r) for r in checked], "jobs": results}, indent=1))
+        print(json.dumps({"machine": machine, "settings": settings, "parity": [asdict(r) for r in checked], "jobs": results}, indent=1))
     else:
-        print(f"PyTorch {machine['torch']} ({machine['capability']}), {machine['cpu']}, {machine['cores']} cores; " + ", ".join(f"{k} {v}" for k, v in settings.items()) + ", float32; data " + (data.name if data else "random numbers"))
+        print(", ".join(f"{k} {v}" for k, v in (machine | settings).items()))
     return 0
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,10 @@ class Widths(NamedTuple):
 
 class IndexGraph(nn.Module):
     """Any graph: edges as two lists of node numbers."""
+
+    source: Tensor
+    target: Tensor
+    degree: Tensor
 
     def __init__(self, source: Tensor, target: Tensor) -> None:
         super().__init__()
@@ -139,7 +143,7 @@ class LeanTensorProduct(nn.Module):
         super().__init__()
         self.terms, self.scalars, self.gated = terms, out.scalars, gated
         self.zeros, self.ones = out.scalars + out.vectors * gated, out.vectors
-        s, v = (sum(mul for l, mul in terms if l == k) for k in (0, 1))
+        s, v = (sum(mul for order, mul in terms if order == k) for k in (0, 1))
         bound = 1 / math.sqrt(s + v)
         self.w0 = nn.Parameter(torch.empty(s + v, self.zeros).uniform_(-bound, bound))  # rows: scalars, then vectors
         self.w01 = nn.Parameter(torch.empty(s, self.ones).uniform_(-bound, bound))
@@ -150,8 +154,8 @@ class LeanTensorProduct(nn.Module):
     def exchange(self, prefix: str) -> Exchange:
         blocks: dict[str, list[Tensor]] = {"00": [], "01": [], "11": [], "10": []}
         offset = 0
-        for l, mul in self.terms:
-            for path in ("00", "01") if l == 0 else ("11", "10"):  # published order: second input, then output
+        for order, mul in self.terms:
+            for path in ("00", "01") if order == 0 else ("11", "10"):  # published order: second input, then output
                 columns = self.zeros if path[1] == "0" else self.ones
                 blocks[path].append(torch.arange(offset, offset + mul * columns).view(mul, columns))
                 offset += mul * columns
@@ -206,7 +210,7 @@ class SegnnLayer(nn.Module):
         own, extra = hidden.irreps, "2x0e"
         terms = [(0, hidden.scalars), (1, hidden.vectors)]
 
-        def product(copies: int, more: bool, gated: bool) -> nn.Module:
+        def product(copies: int, more: bool, gated: bool) -> Any:
             if lean:
                 return LeanTensorProduct(terms * copies + [(0, 2)] * more, hidden, gated)
             return E3nnTensorProduct("+".join([own] * copies + [extra] * more), hidden, gated)
@@ -242,7 +246,8 @@ class SegnnLayer(nn.Module):
         return y[0] + s, y[1] + v.unflatten(1, (-1, 3)).transpose(1, 2)
 
     def forward_lean(self, x: Features, graph: Graph, edge: Tensor, node: Tensor, extra: Tensor) -> Features:
-        (s, v), first = x, self.message_layer_1
+        s, v = x
+        first: Any = self.message_layer_1
         if self.node_first:
             m = first.node_first(graph, x, extra, edge)
         else:
@@ -266,7 +271,7 @@ class Segnn(nn.Module):
         terms, first = [(0, hidden.scalars), (1, hidden.vectors)], [(1, 2), (0, 1)]
         output = Widths(0, 1)
 
-        def product(irreps: str, terms: list[tuple[int, int]], out: Widths, gated: bool) -> nn.Module:
+        def product(irreps: str, terms: list[tuple[int, int]], out: Widths, gated: bool) -> Any:
             return LeanTensorProduct(terms, out, gated) if lean else E3nnTensorProduct(irreps, out, gated)
 
         self.embedding_layer = product("2x1o+1x0e", first, hidden, False)
@@ -275,22 +280,23 @@ class Segnn(nn.Module):
         self.pre_pool2 = product(hidden.irreps, terms, output, False)
 
     def gates(self) -> list[nn.Parameter]:
-        return [gamma for layer in self.layers if layer.branches for gamma in layer.gammas]
+        return [p for name, p in self.named_parameters() if ".gammas." in name]
 
     def forward(self, position: Tensor, x: Tensor, edge: Tensor, node: Tensor, extra: Tensor, seen: list[Tensor] | None = None) -> Tensor:
         """Predicted positions; `seen` collects embedding, layers and pre_pool1 in published layout."""
+        layers: list[Any] = list(self.layers)
         if self.lean:
             pair = self.embedding_layer((x[:, 6:], x[:, :6].unflatten(1, (2, 3)).transpose(1, 2)), node)
-            for layer in self.layers:
+            for layer in layers:
                 if seen is not None:
                     seen.append(layer.flat(pair))
                 pair = layer.forward_lean(pair, self.graph, edge, node, extra)
             head = self.pre_pool1(pair, node)
             if seen is not None:
-                seen += [self.layers[0].flat(pair), self.layers[0].flat(head)]
+                seen += [layers[0].flat(pair), layers[0].flat(head)]
             return position + self.pre_pool2(head, node)[1].squeeze(2)
         h = self.embedding_layer(x, node)
-        for layer in self.layers:
+        for layer in layers:
             if seen is not None:
                 seen.append(h)
             h = layer(h, self.graph, edge, node, extra)
@@ -307,18 +313,21 @@ class EgnnLayer(nn.Module):
     def __init__(self, width: int, node_first: bool) -> None:
         super().__init__()
         self.width, self.node_first = width, node_first
-        self.edge_mlp = nn.Sequential(nn.Linear(2 * width + 3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        first = nn.Linear(2 * width + 3, width)
+        self.edge_mlp = nn.Sequential(first, nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.node_mlp = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
-        self.coord_mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1, bias=False))
+        last = nn.Linear(width, 1, bias=False)
+        nn.init.xavier_uniform_(last.weight, gain=0.001)
+        self.coord_mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), last)
         self.coord_mlp_vel = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
-        nn.init.xavier_uniform_(self.coord_mlp[2].weight, gain=0.001)
 
     def message(self, graph: Graph, h: Tensor, on_edge: Tensor) -> Tensor:
         if not self.node_first:
             return self.edge_mlp(torch.cat([graph.at_target(h), graph.at_source(h), on_edge], 1))
-        linear, w = self.edge_mlp[0], self.width
-        m = graph.at_target(h @ linear.weight[:, :w].T) + graph.at_source(h @ linear.weight[:, w : 2 * w].T)
-        m = m + torch.addmm(linear.bias, on_edge, linear.weight[:, 2 * w :].T)
+        first: Any = self.edge_mlp[0]
+        of_target, of_source, of_edge = first.weight.T.split([self.width, self.width, 3])
+        m = graph.at_target(h @ of_target) + graph.at_source(h @ of_source)
+        m = m + torch.addmm(first.bias, on_edge, of_edge)
         return self.edge_mlp[1:](m)
 
     def forward(self, graph: Graph, h: Tensor, x: Tensor, v: Tensor, edge: Tensor) -> tuple[Tensor, Tensor]:

@@ -51,19 +51,20 @@ def weights(file: h5py.File) -> dict[str, Tensor]:
     table = file["weight_formula"]
     gates = {f"layers.{i // 2}.gammas.{i % 2}": np.array([g]) for i, g in enumerate(file["gamma"])} if "gamma" in file else {}
     out: dict[str, Tensor] = {}
-    names = [name.decode() for name in table["name"]]
-    for i, name in enumerate(names):
-        k = table["first_k"][i] + np.arange(table["size"][i], dtype=np.float64)
-        value = table["offset"][i] + table["a"][i] * np.sin(0.37 * k + 0.11 * table["p"][i] + 0.5)
+    columns = {key: table[key][:] for key in ("first_k", "size", "p", "a", "offset")}
+    for i, name in enumerate(n.decode() for n in table["name"]):
+        first, size, number, a, offset = (column[i] for column in columns.values())
+        value = offset + a * np.sin(0.37 * (first + np.arange(size, dtype=np.float64)) + 0.11 * number + 0.5)
         value = gates.get(name, value)
         for check, norm in (("sum", value.sum()), ("l2", np.linalg.norm(value))):
-            if abs(norm - file["weight_check"][check][i]) > 1e-9 * max(1.0, np.linalg.norm(value)):
-                raise RuntimeError(f"{file.filename}: weight_check/{check}[{name}]: found {norm}, expected {file['weight_check'][check][i]}")
+            expected = float(file["weight_check"][check][i])
+            if abs(norm - expected) > 1e-9 * max(1.0, float(np.linalg.norm(value))):
+                raise RuntimeError(f"{file.filename}: weight_check/{check}[{name}]: found {norm}, expected {expected}")
         out[name] = torch.from_numpy(value)
     return out
 
 
-def build(file: h5py.File, structure: str, graph: models.Graph) -> torch.nn.Module:
+def build(file: h5py.File, structure: str, graph: models.Graph) -> models.Segnn | models.Egnn:
     settings, node_first = json.loads(file.attrs["settings"]), structure == "node_first"
     if file.attrs["model"] == "egnn":
         return models.Egnn(graph, settings["hidden"], settings["layers"], node_first)
@@ -74,7 +75,7 @@ def build(file: h5py.File, structure: str, graph: models.Graph) -> torch.nn.Modu
     return models.Segnn(graph, hidden, settings["layers"], settings["branches"], structure != "published", node_first)
 
 
-def compare(file: h5py.File, model: torch.nn.Module, position: Tensor, velocity: Tensor, loss: Tensor, out: Tensor, seen: list[Tensor]) -> Pairs:
+def compare(file: h5py.File, model: torch.nn.Module, inputs: dict[str, Tensor], loss: Tensor, out: Tensor, seen: list[Tensor]) -> Pairs:
     egnn, expected = file.attrs["model"] == "egnn", file["output"]
     yield "loss", "loss", loss, file["loss"][()]
     yield "output", "position", out, expected["position"][()]
@@ -97,8 +98,10 @@ def compare(file: h5py.File, model: torch.nn.Module, position: Tensor, velocity:
             yield "gradient dot", name, g @ values[name].double(), summary["dot_parameter"][i]
     if gradients:
         raise RuntimeError(f"{file.filename}: no expected gradient for {', '.join(gradients)}")
-    yield "gradient_input", "position", position.grad, file["gradient_input/position"][()]
-    yield "gradient_input", "velocity", velocity.grad, file["gradient_input/velocity"][()]
+    for name in ("position", "velocity"):
+        grad = inputs[name].grad
+        assert grad is not None
+        yield "gradient_input", name, grad, file[f"gradient_input/{name}"][()]
 
 
 def check(case: str, path: Path, structure: str, dtype: torch.dtype) -> Row:
@@ -113,16 +116,13 @@ def check(case: str, path: Path, structure: str, dtype: torch.dtype) -> Row:
         model = build(file, structure, graph)
         models.load(model, weights(file))
         position, velocity = (data[k].requires_grad_() for k in ("position", "velocity"))
-        inputs = models.egnn_inputs if file.attrs["model"] == "egnn" else models.segnn_inputs
-        if file.attrs["model"] == "egnn":  # |v| is an input of its own
-            arguments = (velocity, data["node_feature"], inputs(graph, position, velocity, data["charge"])[2])
-        else:
-            arguments = inputs(graph, position, velocity, data["charge"])
+        make = models.egnn_inputs if file.attrs["model"] == "egnn" else models.segnn_inputs
+        arguments = make(graph, position, velocity, data["charge"])
         seen: list[Tensor] = []
         out = model(position, *arguments, seen=seen)
         loss = (out - data["target"]).square().mean()
         loss.backward()
-        pairs = list(compare(file, model, position, velocity, loss, out, seen))
+        pairs = list(compare(file, model, data, loss, out, seen))
         if "projected" in file["output"]:
             with torch.no_grad():
                 for gate in model.gates():
@@ -143,6 +143,7 @@ def check(case: str, path: Path, structure: str, dtype: torch.dtype) -> Row:
 def check_all() -> list[Row]:
     """One row per file, structure and precision; files that are nowhere to be found are named and skipped."""
     rows = []
+    torch.set_num_threads(1)  # tiny files: on a busy machine two threads would mostly wait for each other
     for case in CASES:
         path = reference_file(case)
         if path is None:
@@ -153,6 +154,9 @@ def check_all() -> list[Row]:
     return rows
 
 
-if __name__ == "__main__":
-    for row in check_all():
-        print(f"{row.case:28} {row.structure:11} {row.dtype}  {row.worst:.1e}  {'pass' if row.passed else 'FAIL'}  {row.where}")
+def table(rows: list[Row]) -> str:
+    lines = []
+    for row in rows:
+        verdict = "pass" if row.passed else "FAIL"
+        lines.append(f"parity {row.case:26} {row.structure:11} {row.dtype}  {row.worst:.1e}  {verdict}  {row.where}")
+    return "\n".join(lines)

@@ -73,18 +73,19 @@ class Trainer:
         source = torch.stack([rows.roll(-k, 1) for k in range(1, BODIES)], 2).flatten()
         index, complete = models.IndexGraph(source, target), models.CompleteGraph(BODIES)
         graph = index if variant.graph == "index" else complete
-        self.egnn, ace, lean, node_first = job.startswith("egnn"), "ace" in job, variant.structure != "published", variant.structure == "node_first"
-        if self.egnn:
+        egnn, ace = job.startswith("egnn"), "ace" in job
+        lean, node_first = variant.structure != "published", variant.structure == "node_first"
+        if egnn:
             self.model: nn.Module = models.Egnn(graph, WIDTH, LAYERS, node_first)
         else:
             start = models.Segnn(complete, HIDDEN, LAYERS, ace, True)
             self.model = models.Segnn(graph, HIDDEN, LAYERS, ace, lean, node_first)
             models.load(self.model, models.gather(start))  # every variant starts from the same weights
         position, velocity, charge, goal = simulations(data, count)
-        inputs = models.egnn_inputs if self.egnn else models.segnn_inputs
+        inputs = models.egnn_inputs if egnn else models.segnn_inputs
         flat = [t.flatten(0, 1) for t in (position, velocity, charge)]
         tensors = [goal, position, *(t.unflatten(0, (count, -1)) for t in inputs(complete, *flat))]
-        self.data, self.order = tensors, torch.randperm(count).split(batch)
+        self.data, self.order = tensors, torch.randperm(count, generator=torch.Generator().manual_seed(2)).split(batch)
         self.gates: list[Any] = self.model.gates()
         self.lambdas = [torch.zeros(()) for _ in self.gates]
         fused = variant.structure != "published" or variant.mode != "eager"
@@ -143,7 +144,7 @@ def work(pipe: Connection, job: str, variant: Variant, data: Path | None, thread
 
             shutdown_compile_workers()
         pipe.send({"ready": True, "seconds": time.perf_counter() - start, "losses": [first, trainer.last], "pid": os.getpid()})
-        while (steps := pipe.recv()) > 0:
+        while steps := pipe.recv():
             times = []
             for i in range(steps + 2):  # two steps to wake the threads and fill the caches
                 begin = time.perf_counter()
