@@ -1,4 +1,5 @@
 // The registry of commands: one include and one line each.
+#include "tether/cli/bench_command.hpp"
 #include "tether/cli/command.hpp"
 #include "tether/cli/data_command.hpp"
 #include "tether/cli/doctor_command.hpp"
@@ -10,6 +11,7 @@ namespace tether::cli {
 
 std::span<const Command> all_commands() {
     static constexpr Command commands[] = {
+        {"bench", "time training steps of a job", bench_command},
         {"data", "simulate or convert a data set", data_command},
         {"doctor", "check machine, MPI, storage and job files", doctor_command},
         {"status", "progress, rate, losses and lease of runs", status_command},

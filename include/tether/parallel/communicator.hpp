@@ -5,13 +5,11 @@
 // the same bits on every rank and for every way the ranks are spread over nodes. One thread calls.
 #pragma once
 
-#include "tether/core/error.hpp"
-#include "tether/core/log.hpp"
 #include "tether/core/types.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -102,24 +100,8 @@ public:
 [[nodiscard]] std::unique_ptr<Communicator> make_communicator();
 
 // Runs `work`; an exception is logged and ends the whole job with its exit code, since the other
-// ranks would wait for this one. Returns the exit code where there are no others.
-template <class Work>
-int guarded(Communicator& communicator, Work&& work) {
-    int code = 0;
-    try {
-        work();
-        return code;
-    } catch (const Error& error) {
-        code = static_cast<int>(error.code());
-        log::error("{}", error.what());
-    } catch (const std::exception& error) {
-        code = static_cast<int>(ExitCode::peer);
-        log::error("unexpected: {}", error.what());
-    }
-    if (communicator.size() > 1) {
-        communicator.abort(code);
-    }
-    return code;
-}
+// ranks would wait for this one. Returns the exit code where there are no others. What all ranks
+// throw alike is told once: ranks other than 0 give rank 0 a moment to end the job first.
+int guarded(Communicator& communicator, const std::function<void()>& work);
 
 } // namespace tether::parallel

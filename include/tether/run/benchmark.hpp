@@ -1,0 +1,40 @@
+// Whole training steps of a job on its data, beside what the machine could do at best (spec:
+// interfaces, `bench`; performance). Peaks are measured by the same program just before.
+#pragma once
+
+#include "tether/parallel/communicator.hpp"
+#include "tether/run/job.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace tether::run {
+
+struct BenchmarkOptions {
+    Index steps = 100;
+    Index warmup = 20;
+    int threads = 0;
+    std::function<long()> allocation_count; // of the process; empty: not counted
+};
+
+struct Spread {
+    double median = 0, least = 0, most = 0;
+};
+
+struct BenchmarkResult {
+    std::string job, instruction_set;
+    int ranks = 1, threads = 1;
+    Index lanes = 8, lanes_at_once = 1, batch = 0, nodes = 0, edges = 0, parameters = 0;
+    Spread step_ms, data_ms, forward_ms, backward_ms, reduce_ms, optimise_ms, coordinator_ms;
+    double gflop_step = 0, gflop_executed = 0, gbyte_step = 0; // least known work; what the program does
+    double peak_gflops = 0, peak_gbs = 0;                      // all ranks and threads together
+    double arena_mb = 0, allocations_per_step = 0;
+    [[nodiscard]] double floor_ms() const;
+    [[nodiscard]] double over_floor() const { return step_ms.median / floor_ms(); }
+};
+
+// Collective.
+[[nodiscard]] BenchmarkResult benchmark(const Job& job, const BenchmarkOptions& options, parallel::Communicator& world);
+
+} // namespace tether::run
