@@ -29,6 +29,12 @@ target_compile_options(tether_flags INTERFACE -Wall -Wextra -Wconversion -Wshado
 # One rounding per written operation on the host side of a step (data, update rules, measures);
 # the folders that do the arithmetic of a network fuse multiply-adds everywhere.
 set(TETHER_FUSED_FOLDERS device ops)
+# Compilers prefer half vectors on AVX-512 machines they do not know; no effect on others.
+include(CheckCXXCompilerFlag)
+check_cxx_compiler_flag(-mprefer-vector-width=512 TETHER_HAS_VECTOR_WIDTH)
+if(TETHER_HAS_VECTOR_WIDTH)
+  set(TETHER_VECTOR_WIDTH -mprefer-vector-width=512)
+endif()
 if(TETHER_SANITIZE)
   target_compile_options(tether_flags INTERFACE -fsanitize=${TETHER_SANITIZE} -fno-omit-frame-pointer
                          -fno-sanitize-recover=all)

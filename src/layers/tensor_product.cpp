@@ -8,6 +8,7 @@
 #include "tether/symmetry/clebsch_gordan.hpp"
 #include "tether/symmetry/paths.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <tuple>
@@ -253,8 +254,10 @@ Value message_tensor_product(Builder& b, const std::string& name, const Features
             }
         }
     }
-    for (ops::BlockLinear& l : linear) {
-        l.columns = weights.columns();
+    linear[0].columns = weights.columns();
+    linear[1].columns = weights.columns();
+    for (const ops::Block& block : linear[2].blocks) { // scalars come first, and so do their regions
+        linear[2].columns = std::max(linear[2].columns, block.column + block.components * block.component_stride);
     }
     const Value at_receiver = ops::block_linear(b, {node.value}, p.weight, linear[0]);
     const Value at_sender = ops::block_linear(b, {node.value}, p.weight, linear[1]);

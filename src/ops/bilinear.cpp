@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <type_traits>
 
 namespace tether::ops {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 // The map as tables that a kernel walks: entries grouped by output block.
 struct Tables {
     std::vector<kernels::BilinearBlock> blocks;
-    std::vector<kernels::BilinearEntry> entries;
+    std::vector<kernels::BilinearEntry<double>> entries;
 };
 
 // Output columns that no term reaches get a block without entries, so that every column is written.
@@ -87,8 +88,21 @@ class BilinearOp : public OpOf<BilinearOp> {
 public:
     BilinearOp(BilinearMap map, int parts, bool gathered, const BilinearOptions& options)
         : map_(std::move(map)), tables_(tabulate(map_)), parts_(parts), gathered_(gathered), has_add_(options.add),
-          has_bias_(options.bias) {}
+          has_bias_(options.bias) {
+        for (const auto& e : tables_.entries) {
+            single_.push_back({e.column, e.attribute, static_cast<float>(e.coefficient)});
+        }
+    }
     [[nodiscard]] std::string_view name() const override { return gathered_ ? "gathered_bilinear" : "bilinear"; }
+
+    template <class T>
+    [[nodiscard]] const kernels::BilinearEntry<T>* entries() const {
+        if constexpr (std::is_same_v<T, float>) {
+            return single_.data();
+        } else {
+            return tables_.entries.data();
+        }
+    }
 
     template <class T>
     void execute(Run<T>& r) const {
@@ -115,15 +129,13 @@ public:
                 const auto e = static_cast<std::size_t>(row);
                 const T* __restrict__ at_receiver = r.in(0) + r.batch->topology.receiver[e] * x_columns;
                 const T* __restrict__ at_sender = r.in(1) + r.batch->topology.sender[e] * x_columns;
-                if (parts_ == 3) {
-                    const T* __restrict__ on_edge = r.in(2) + row * x_columns;
-                    for (Index c = 0; c < x_columns; ++c) {
-                        sum[c] = (at_receiver[c] + at_sender[c]) + on_edge[c];
-                    }
-                } else {
-                    for (Index c = 0; c < x_columns; ++c) {
-                        sum[c] = at_receiver[c] + at_sender[c];
-                    }
+                const Index edge_columns = parts_ == 3 ? r.in_columns(2) : 0;
+                const T* __restrict__ on_edge = parts_ == 3 ? r.in(2) + row * edge_columns : nullptr;
+                for (Index c = 0; c < edge_columns; ++c) {
+                    sum[c] = (at_receiver[c] + at_sender[c]) + on_edge[c];
+                }
+                for (Index c = edge_columns; c < x_columns; ++c) {
+                    sum[c] = at_receiver[c] + at_sender[c];
                 }
                 x = sum;
             }
@@ -138,7 +150,7 @@ public:
                 }
             }
             kernels::bilinear_row(tables_.blocks.data(), static_cast<Index>(tables_.blocks.size()),
-                                  tables_.entries.data(), entry_count, x, r.in(parts_) + row * a_columns, add, factor,
+                                  entries<T>(), entry_count, x, r.in(parts_) + row * a_columns, add, factor,
                                   r.out(0) + row * columns);
         }
     }
@@ -163,7 +175,8 @@ public:
                     r.add(1, sum_at_sender(b, dx));
                 }
                 if (parts_ == 3 && r.wants(2)) {
-                    r.add(2, dx);
+                    const Index edge_columns = b.info(r.in(2)).columns;
+                    r.add(2, edge_columns == b.info(dx).columns ? dx : slice(b, dx, 0, edge_columns));
                 }
             }
         }
@@ -172,7 +185,7 @@ public:
             if (gathered_) {
                 std::vector<Value> gathered{at_receiver(b, r.in(0)), at_sender(b, r.in(1))};
                 if (parts_ == 3) {
-                    gathered.push_back(r.in(2));
+                    gathered.push_back(place(b, r.in(2), 0, b.info(r.in(0)).columns));
                 }
                 x = add(b, gathered);
             }
@@ -202,6 +215,7 @@ public:
 private:
     BilinearMap map_;
     Tables tables_;
+    std::vector<kernels::BilinearEntry<float>> single_;
     int parts_;
     bool gathered_, has_add_, has_bias_;
 };
@@ -246,8 +260,10 @@ Value gathered_bilinear(Builder& b, Value at_receiver, Value at_sender, std::opt
     if (on_edge) {
         in.push_back(*on_edge);
     }
-    for (const Value v : in) {
-        check(b.info(v).columns == b.info(at_receiver).columns, "gathered_bilinear: parts of different width");
+    for (std::size_t i = 0; i < in.size(); ++i) {
+        check(i == 2 ? b.info(in[i]).columns <= b.info(at_receiver).columns
+                     : b.info(in[i]).columns == b.info(at_receiver).columns,
+              "gathered_bilinear: parts of {} and {} columns", b.info(at_receiver).columns, b.info(in[i]).columns);
     }
     const Extent nodes{Axis::node, 1};
     const Extent edges{Axis::edge, 1};

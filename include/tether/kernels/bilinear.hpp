@@ -6,13 +6,15 @@
 
 #include "tether/core/host_device.hpp"
 #include "tether/core/types.hpp"
+#include "tether/kernels/chunk.hpp"
 
 namespace tether::kernels {
 
+template <class T>
 struct BilinearEntry {
     Index column;    // first column of the block in x
     Index attribute; // index in a
-    double coefficient;
+    T coefficient;
 };
 
 struct BilinearBlock {
@@ -21,46 +23,55 @@ struct BilinearBlock {
     Index first, last; // its entries
 };
 
-template <class T, int Width>
-TETHER_HD inline void bilinear_chunk(const BilinearEntry* entries, Index first, Index last, const T* __restrict__ x,
-                                     const T* factor, Index u, const T* add, T* __restrict__ out) {
-    T sum[Width];
-    for (int k = 0; k < Width; ++k) {
-        sum[k] = add != nullptr ? add[u + k] : T(0);
+// `Count` chunks from column u on.
+template <class T, int Count>
+TETHER_HD inline void bilinear_chunks(const BilinearEntry<T>* entries, Index first, Index last, const T* x,
+                                      const T* factor, Index u, const T* add, T* out) {
+    constexpr int width = chunk_width<T>;
+    Chunk<T> sum[Count];
+    for (int k = 0; k < Count; ++k) {
+        sum[k] = add != nullptr ? load_chunk(add + u + k * width) : Chunk<T>{};
     }
     for (Index e = first; e < last; ++e) {
         const T f = factor[e];
         const T* from = x + entries[e].column + u;
-        for (int k = 0; k < Width; ++k) {
-            sum[k] += f * from[k];
+        for (int k = 0; k < Count; ++k) {
+            sum[k] += f * load_chunk(from + k * width);
         }
     }
-    for (int k = 0; k < Width; ++k) {
-        out[u + k] = sum[k];
+    for (int k = 0; k < Count; ++k) {
+        store_chunk(out + u + k * width, sum[k]);
     }
 }
 
-// `factor` has room for one number per entry. `add` (may be null) is the block's start value.
+// `factor` has room for one number per entry. `add` (may be null) is the start value of the row.
 template <class T>
-TETHER_HD inline void bilinear_row(const BilinearBlock* blocks, Index block_count, const BilinearEntry* entries,
-                                   Index entry_count, const T* __restrict__ x, const T* __restrict__ a, const T* add,
-                                   T* __restrict__ factor, T* __restrict__ out) {
+TETHER_HD inline void bilinear_row(const BilinearBlock* blocks, Index block_count, const BilinearEntry<T>* entries,
+                                   Index entry_count, const T* x, const T* a, const T* add, T* factor, T* out) {
+    constexpr Index width = chunk_width<T>;
     for (Index e = 0; e < entry_count; ++e) {
-        factor[e] = static_cast<T>(entries[e].coefficient) * a[entries[e].attribute];
+        factor[e] = entries[e].coefficient * a[entries[e].attribute];
     }
     for (Index i = 0; i < block_count; ++i) {
         const BilinearBlock& block = blocks[i];
         const T* start = add != nullptr ? add + block.column : nullptr;
         T* to = out + block.column;
         Index u = 0;
-        for (; u + 32 <= block.length; u += 32) {
-            bilinear_chunk<T, 32>(entries, block.first, block.last, x, factor, u, start, to);
+        for (; u + 4 * width <= block.length; u += 4 * width) {
+            bilinear_chunks<T, 4>(entries, block.first, block.last, x, factor, u, start, to);
         }
-        for (; u + 8 <= block.length; u += 8) {
-            bilinear_chunk<T, 8>(entries, block.first, block.last, x, factor, u, start, to);
+        for (; u + 2 * width <= block.length; u += 2 * width) {
+            bilinear_chunks<T, 2>(entries, block.first, block.last, x, factor, u, start, to);
+        }
+        for (; u + width <= block.length; u += width) {
+            bilinear_chunks<T, 1>(entries, block.first, block.last, x, factor, u, start, to);
         }
         for (; u < block.length; ++u) {
-            bilinear_chunk<T, 1>(entries, block.first, block.last, x, factor, u, start, to);
+            T sum = start != nullptr ? start[u] : T(0);
+            for (Index e = block.first; e < block.last; ++e) {
+                sum += factor[e] * x[entries[e].column + u];
+            }
+            to[u] = sum;
         }
     }
 }

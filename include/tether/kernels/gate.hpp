@@ -63,14 +63,22 @@ TETHER_HD inline void gate_row_backward(const GateShape& shape, const GatedTerm*
         T* dgates = dx + shape.scalars + term.gate;
         T* dfrom = dx + shape.scalars + shape.gates + term.column;
         for (Index u = 0; u < term.copies; ++u) {
-            T sum = 0;
-            for (Index m = 0; m < term.components; ++m) {
-                sum += from[m * term.copies + u] * dto[m * term.copies + u];
+            dgates[u] = from[u] * dto[u];
+        }
+        for (Index m = 1; m < term.components; ++m) {
+            for (Index u = 0; u < term.copies; ++u) {
+                dgates[u] += from[m * term.copies + u] * dto[m * term.copies + u];
             }
+        }
+        // The first component holds the factors until the others are done.
+        for (Index u = 0; u < term.copies; ++u) {
             const T s = sigmoid(gates[u]);
-            dgates[u] = cg * s * (T(1) - s) * sum;
-            for (Index m = 0; m < term.components; ++m) {
-                dfrom[m * term.copies + u] = cg * s * dto[m * term.copies + u];
+            dgates[u] = cg * s * (T(1) - s) * dgates[u];
+            dfrom[u] = cg * s;
+        }
+        for (Index m = term.components - 1; m >= 0; --m) {
+            for (Index u = 0; u < term.copies; ++u) {
+                dfrom[m * term.copies + u] = dfrom[u] * dto[m * term.copies + u];
             }
         }
     }

@@ -29,7 +29,8 @@ struct BilinearOptions {
 Value bilinear(Builder& b, Value x, Value attributes, const BilinearMap& map, const BilinearOptions& options = {});
 
 // The same with x given as sums of gathered node rows, never materialised:
-// x[e] = at_receiver[receiver(e)] + at_sender[sender(e)] (+ on_edge[e]).
+// x[e] = at_receiver[receiver(e)] + at_sender[sender(e)] (+ on_edge[e]); on_edge may have only the
+// first columns of x.
 Value gathered_bilinear(Builder& b, Value at_receiver, Value at_sender, std::optional<Value> on_edge, Value attributes,
                         const BilinearMap& map, const BilinearOptions& options = {});
 
