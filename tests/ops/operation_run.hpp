@@ -104,7 +104,7 @@ struct OperationNumbers {
 
 template <class T>
 struct OperationResult {
-    std::vector<T> y, gradient, next_state, sums;
+    std::vector<T> y, gradient, extra_gradient, next_state, sums;
     std::map<std::string, std::vector<T>> input_gradient;
     bool operator==(const OperationResult&) const = default;
 };
@@ -122,7 +122,9 @@ public:
         part_.field.resize(op.program.fields.size());
     }
 
-    OperationResult<T> run(const OperationNumbers<T>& numbers, const Exchange* exchange = nullptr) {
+    // `whole`: this part is the whole batch, so that nothing waits for other parts.
+    OperationResult<T> run(const OperationNumbers<T>& numbers, const Exchange* exchange = nullptr,
+                           bool whole = true) {
         for (const ValueInfo& v : op_.program.values) {
             if (v.kind == ValueKind::input) {
                 const Index before = batch_.rows_before(v.extent.axis, first_) * v.extent.times * v.columns;
@@ -134,15 +136,12 @@ public:
         packed_.renew(numbers.parameters.data());
         OperationResult<T> result;
         result.gradient.assign(numbers.parameters.size(), T(0));
+        result.extra_gradient.assign(static_cast<std::size_t>(op_.program.extra_gradient), T(0));
         result.next_state = numbers.state;
-        executor_.run(part_, {.parameters = numbers.parameters.data(),
-                              .gradient = result.gradient.data(),
-                              .state = numbers.state.data(),
-                              .next_state = result.next_state.data(),
-                              .control = control_.data(),
-                              .packed = packed_.data(),
-                              .exchange = exchange,
-                              .commits_state = first_ == 0});
+        executor_.run_nodes(part_, environment(numbers, result, exchange), 0, op_.program.part_nodes);
+        if (whole) {
+            finish(numbers, result);
+        }
         result.sums.resize(static_cast<std::size_t>(op_.program.sum_columns()));
         executor_.copy_sums(result.sums.data());
         for (const auto& [name, v] : op_.program.outputs) {
@@ -155,10 +154,27 @@ public:
         }
         return result;
     }
+    // What needs the gradients summed over all parts.
+    void finish(const OperationNumbers<T>& numbers, OperationResult<T>& sum) {
+        executor_.run_nodes(part_, environment(numbers, sum, nullptr), op_.program.part_nodes,
+                            op_.program.nodes.size());
+    }
     [[nodiscard]] HostExecutor<T>& executor() { return executor_; }
     [[nodiscard]] const BatchPart<T>& part() const { return part_; }
 
 private:
+    Environment<T> environment(const OperationNumbers<T>& numbers, OperationResult<T>& result,
+                               const Exchange* exchange) {
+        return {.parameters = numbers.parameters.data(),
+                .gradient = result.gradient.data(),
+                .extra_gradient = result.extra_gradient.data(),
+                .state = numbers.state.data(),
+                .next_state = result.next_state.data(),
+                .control = control_.data(),
+                .packed = packed_.data(),
+                .exchange = exchange,
+                .commits_state = first_ == 0};
+    }
     const RecordedOperation& op_;
     const Batch& batch_;
     std::size_t first_;
@@ -175,6 +191,10 @@ OperationResult<T> run_in_parts(const RecordedOperation& op, const Batch& batch,
     const std::size_t each = batch.lanes.size() / parts;
     std::vector<OperationResult<T>> results(parts);
     std::vector<std::vector<double>> shared(parts);
+    std::vector<std::unique_ptr<OperationRunner<T>>> runners;
+    for (std::size_t p = 0; p < parts; ++p) {
+        runners.push_back(std::make_unique<OperationRunner<T>>(op, batch, p * each, (p + 1) * each));
+    }
     std::barrier everybody(static_cast<std::ptrdiff_t>(parts));
     {
         std::vector<std::jthread> threads;
@@ -194,8 +214,7 @@ OperationResult<T> run_in_parts(const RecordedOperation& op, const Batch& batch,
                     std::ranges::copy(level[0], values.begin());
                     everybody.arrive_and_wait();
                 };
-                OperationRunner<T> runner(op, batch, p * each, (p + 1) * each);
-                results[p] = runner.run(numbers, &exchange);
+                results[p] = runners[p]->run(numbers, &exchange, false);
             });
         }
     }
@@ -211,13 +230,15 @@ OperationResult<T> run_in_parts(const RecordedOperation& op, const Batch& batch,
     }
     for (std::size_t stride = 1; stride < parts; stride *= 2) {
         for (std::size_t k = 0; k < parts; k += 2 * stride) {
-            for (auto field : {&OperationResult<T>::gradient, &OperationResult<T>::sums}) {
+            for (auto field : {&OperationResult<T>::gradient, &OperationResult<T>::extra_gradient,
+                               &OperationResult<T>::sums}) {
                 for (std::size_t i = 0; i < (results[k].*field).size(); ++i) {
                     (results[k].*field)[i] = (results[k].*field)[i] + (results[k + stride].*field)[i];
                 }
             }
         }
     }
+    runners[0]->finish(numbers, results[0]);
     total.gradient = results[0].gradient;
     total.sums = results[0].sums;
     total.next_state = results[0].next_state;

@@ -106,11 +106,10 @@ Value batch_norm(In& in, bool training) {
 
 Value spectral(In& in, int iterations) {
     const Index n = in.width;
-    const Value weight = in.parameter((n + 1) * n);
-    // Start vectors near each other's images, so that sigma is not near zero.
-    const Value inverse = ops::inverse_spectral_norm(in.b, weight, in.state({n + 1}, positive),
-                                                     in.state({n}, positive), n + 1, n, iterations);
-    return ops::scale_by(in.b, in.rows(Axis::node, 2), inverse);
+    const Value weight = in.parameter((n + 1) * n, positive); // and so sigma is not near zero
+    return ops::divide_by_spectral_norm(in.b, ops::linear(in.b, {in.rows(Axis::node, n)}, weight, n + 1),
+                                        weight, in.state({n + 1}, positive), in.state({n}, positive), n + 1,
+                                        n, iterations);
 }
 
 std::vector<OperationCase> make_table() {
@@ -194,6 +193,12 @@ std::vector<OperationCase> make_table() {
     t.push_back({"linear/gelu", [=](In& in) {
                      return ops::linear(in.b, {node(in)}, in.parameter(in.width * 5), 5, in.parameter(5),
                                         Activation::gelu);
+                 }});
+    t.push_back({"linear/shared", [=](In& in) { // one weight used twice: its gradient is a sum of two
+                     const Value weight = in.parameter(in.width * 4);
+                     const Value bias = in.parameter(4);
+                     return ops::add(in.b, {ops::linear(in.b, {node(in)}, weight, 4, bias),
+                                            ops::linear(in.b, {node(in)}, weight, 4, bias)});
                  }});
     t.push_back({"linear_part", [=](In& in) { // two halves of one weight
                      const Value weight = in.parameter(7 * (in.width + 4));
@@ -290,7 +295,7 @@ std::vector<OperationCase> make_table() {
     t.push_back({"batch_norm", [](In& in) { return batch_norm(in, true); }});
     t.push_back({"batch_norm/evaluation", [](In& in) { return batch_norm(in, false); }});
     // Evaluation: u and v do not depend on the weight, so that differences see the whole slope.
-    t.push_back({"inverse_spectral_norm", [](In& in) { return spectral(in, 0); }});
+    t.push_back({"divide_by_spectral_norm", [](In& in) { return spectral(in, 0); }});
 
     t.push_back({"squared_error", [=](In& in) {
                      return ops::squared_error(in.b, node(in), in.fixed(Axis::node, in.width),
@@ -430,9 +435,9 @@ std::vector<WrongOperation> make_wrong() {
                      ops::batch_norm(in.b, node(in), in.parameter(4), in.parameter(3),
                                      {in.state({4}, {}), in.state({4}, {}), in.state({}, {})}, {});
                  }});
-    t.push_back({"inverse_spectral_norm/shape", [](In& in) {
-                     ops::inverse_spectral_norm(in.b, in.parameter(6), in.state({3}, {}), in.state({3}, {}),
-                                                3, 2, 1);
+    t.push_back({"divide_by_spectral_norm/shape", [](In& in) {
+                     ops::divide_by_spectral_norm(in.b, in.rows(Axis::node, 3), in.parameter(6),
+                                                  in.state({3}, {}), in.state({3}, {}), 3, 2, 1);
                  }});
     t.push_back({"squared_error/columns", [=](In& in) {
                      ops::squared_error(in.b, node(in), in.fixed(Axis::node, 3), in.control(1));
