@@ -123,17 +123,18 @@ constexpr auto transposed_blocks(std::integer_sequence<int, Rows...>) {
 
 constexpr std::make_integer_sequence<int, block_rows> all_rows{};
 
+// Rows of the next register block: all blocks nearly equal, never a sliver at the end.
+constexpr Index next_block(Index left) {
+    const Index blocks = (left + block_rows - 1) / block_rows;
+    return (left + blocks - 1) / blocks;
+}
+
 template <class T, int Vectors>
 void multiply_panel(Index rows, std::span<const ProductTerm<T>> terms, const Index* panel_offset, Index columns, T* c,
                     Index c_stride, const T* bias, bool accumulate) {
     static constexpr auto blocks = product_blocks<T, Vectors>(all_rows);
-    Index row = 0;
-    while (row < rows) {
-        // Never leave a sliver behind: the last two blocks share what remains.
-        Index count = std::min<Index>(block_rows, rows - row);
-        if (rows - row > block_rows && rows - row < 2 * block_rows) {
-            count = (rows - row + 1) / 2;
-        }
+    for (Index row = 0; row < rows;) {
+        const Index count = next_block(rows - row);
         blocks[static_cast<std::size_t>(count - 1)](terms, panel_offset, row, columns, c + row * c_stride, c_stride,
                                                     bias, accumulate);
         row += count;
@@ -189,7 +190,7 @@ void transposed_panel(std::span<const Index> lane_begin, Index components, const
             }
         }
         for (Index i = 0; i < a.columns;) {
-            const Index count = std::min<Index>(block_rows, a.columns - i);
+            const Index count = next_block(a.columns - i);
             blocks[static_cast<std::size_t>(count - 1)](a.data + begin * a.row_stride + i, a.row_stride,
                                                         a.component_stride, components, rows, packed,
                                                         current + i * panel_width);

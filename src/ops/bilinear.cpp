@@ -83,6 +83,74 @@ private:
     BilinearMap map_;
 };
 
+// Reverse of the gathered form: dx of an edge is made in the first-level cache and added at once to
+// the rows of its receiver and its sender, in ascending edge order for both, as the segment sums do.
+// Inputs dy, attributes; outputs d at_receiver, d at_sender[, d on_edge].
+class GatheredBackward : public OpOf<GatheredBackward> {
+public:
+    explicit GatheredBackward(const BilinearMap& back) : tables_(tabulate(back)), columns_(back.columns) {
+        for (const auto& e : tables_.entries) {
+            single_.push_back({e.column, e.attribute, static_cast<float>(e.coefficient)});
+        }
+    }
+    [[nodiscard]] std::string_view name() const override { return "gathered_bilinear_backward"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const auto entry_count = static_cast<Index>(tables_.entries.size());
+        const auto needed = static_cast<std::size_t>(entry_count + columns_);
+        if (r.scratch->size() < needed) {
+            r.scratch->resize(needed);
+        }
+        T* dx = r.scratch->data();
+        T* factor = dx + columns_;
+        const kernels::BilinearEntry<T>* entries = nullptr;
+        if constexpr (std::is_same_v<T, float>) {
+            entries = single_.data();
+        } else {
+            entries = tables_.entries.data();
+        }
+        for (int o = 0; o < 2; ++o) {
+            if (r.has_out(o)) {
+                std::fill_n(r.out(o), r.out_rows(o) * columns_, T(0));
+            }
+        }
+        const Topology& t = r.batch->topology;
+        for (Index e = 0; e < r.in_rows(0); ++e) {
+            kernels::bilinear_row(tables_.blocks.data(), static_cast<Index>(tables_.blocks.size()), entries, entry_count,
+                                  r.in(0) + e * r.in_columns(0), r.in(1) + e * r.in_columns(1),
+                                  static_cast<const T*>(nullptr), factor, dx);
+            const auto i = static_cast<std::size_t>(e);
+            if (r.has_out(0)) {
+                add_row(r.out(0) + t.receiver[i] * columns_, dx);
+            }
+            if (r.has_out(1)) {
+                add_row(r.out(1) + t.sender[i] * columns_, dx);
+            }
+            if (r.has_out(2)) {
+                std::copy_n(dx, r.out_columns(2), r.out(2) + e * r.out_columns(2));
+            }
+        }
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override {
+        double per_row = 2.0 * static_cast<double>(columns_);
+        for (const auto& b : tables_.blocks) {
+            per_row += 2.0 * static_cast<double>(b.length * (b.last - b.first));
+        }
+        return per_row * static_cast<double>(r.in_rows(0));
+    }
+
+private:
+    template <class T>
+    void add_row(T* __restrict__ to, const T* __restrict__ from) const {
+        for (Index c = 0; c < columns_; ++c) {
+            to[c] += from[c];
+        }
+    }
+    Tables tables_;
+    std::vector<kernels::BilinearEntry<float>> single_;
+    Index columns_;
+};
+
 // Inputs: x (or receiver part, sender part[, edge part]), attributes[, add][, bias].
 class BilinearOp : public OpOf<BilinearOp> {
 public:
@@ -163,22 +231,20 @@ public:
         for (int p = 0; p < parts_; ++p) {
             wants_x = wants_x || r.wants(p);
         }
-        if (wants_x) {
-            const Value dx = bilinear(b, dy, a, transposed(map_, b.info(r.in(0)).columns));
-            if (!gathered_) {
-                r.add(0, dx);
-            } else {
-                if (r.wants(0)) {
-                    r.add(0, sum_at_receiver(b, dx));
-                }
-                if (r.wants(1)) {
-                    r.add(1, sum_at_sender(b, dx));
-                }
-                if (parts_ == 3 && r.wants(2)) {
-                    const Index edge_columns = b.info(r.in(2)).columns;
-                    r.add(2, edge_columns == b.info(dx).columns ? dx : slice(b, dx, 0, edge_columns));
+        if (wants_x && gathered_) {
+            std::vector<std::pair<Extent, Index>> out;
+            for (int p = 0; p < parts_; ++p) {
+                out.emplace_back(b.info(r.in(p)).extent, b.info(r.in(p)).columns);
+            }
+            const auto d = b.append_all(
+                std::make_shared<GatheredBackward>(transposed(map_, b.info(r.in(0)).columns)), {dy, a}, out);
+            for (int p = 0; p < parts_; ++p) {
+                if (r.wants(p)) {
+                    r.add(p, d[static_cast<std::size_t>(p)]);
                 }
             }
+        } else if (wants_x) {
+            r.add(0, bilinear(b, dy, a, transposed(map_, b.info(r.in(0)).columns)));
         }
         if (r.wants(parts_)) {
             Value x = r.in(0);

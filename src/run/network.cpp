@@ -21,11 +21,11 @@ layers::Gate layer_gate(methods::Gate gate) {
 } // namespace
 
 Network::Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy, NetworkOptions options)
-    : model_(std::move(model)), policy_(policy), options_(options) {
+    : model_(std::move(model)), sites_(model_->sites()), policy_(policy), options_(options) {
     training_ = record(Use::training);
     projected_ = record(Use::projected);
     relaxed_ = record(Use::relaxed);
-    for (const layers::SiteInfo& site : model_->sites()) {
+    for (const layers::SiteInfo& site : sites_) {
         const int number = policy_.gate == methods::Gate::trained ? parameters_.find(site.gate) : -1;
         gate_offset_.push_back(number < 0 ? -1 : parameters_.at(number).offset);
     }
@@ -67,13 +67,13 @@ std::unique_ptr<Program> Network::record(Use use) {
 }
 
 Index Network::sites() const {
-    return policy_.gate == methods::Gate::absent ? 0 : static_cast<Index>(model_->sites().size());
+    return policy_.gate == methods::Gate::absent ? 0 : static_cast<Index>(sites_.size());
 }
 
 std::vector<std::string> Network::site_names() const {
     std::vector<std::string> names;
     if (sites() > 0) {
-        for (const layers::SiteInfo& site : model_->sites()) {
+        for (const layers::SiteInfo& site : sites_) {
             names.push_back(site.name);
         }
     }

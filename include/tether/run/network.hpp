@@ -63,6 +63,7 @@ private:
     std::unique_ptr<Program> record(Use use);
 
     std::shared_ptr<const models::Model> model_;
+    std::vector<layers::SiteInfo> sites_; // of the model, whatever the method
     methods::SitePolicy policy_;
     NetworkOptions options_;
     ParameterSet parameters_;
