@@ -3,6 +3,7 @@
 #include "role_thread.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/core/log.hpp"
 
 #include <array>
 #include <cstring>

@@ -56,7 +56,19 @@ private:
         MPI_Request request = MPI_REQUEST_NULL;
         Bytes bytes;
     };
-    struct Scope; // publishes the collective this rank is in, for waiting_for()
+    // Publishes the collective this rank is in, for waiting_for().
+    struct Scope {
+        Scope(MpiCommunicator& owner, const Header& header) : owner_(owner) {
+            owner_.in_kind_.store(static_cast<std::uint32_t>(header.kind), std::memory_order_relaxed);
+            owner_.in_step_.store(header.step, std::memory_order_relaxed);
+            owner_.in_sequence_.store(header.sequence, std::memory_order_release);
+        }
+        ~Scope() { owner_.in_sequence_.store(0, std::memory_order_release); }
+        Scope(const Scope&) = delete;
+        Scope& operator=(const Scope&) = delete;
+        MpiCommunicator& owner_;
+    };
+    static constexpr int most_local = 256; // ranks of one node
 
     void find_nodes();
     [[nodiscard]] Header header(Collective kind, std::uint64_t count, std::uint32_t entry, int root);

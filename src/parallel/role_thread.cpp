@@ -1,5 +1,7 @@
 #include "role_thread.hpp"
 
+#include "tether/core/error.hpp"
+
 #include <utility>
 
 namespace tether::parallel {

@@ -1,11 +1,16 @@
 // One process alone: the same interface, nothing to exchange. No message can be on its way, since
 // messages to oneself are not allowed.
 #include "tether/core/error.hpp"
+#include "tether/core/log.hpp"
 #include "tether/parallel/communicator.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <new>
-#include <unistd.h>
+#include <thread>
 
 namespace tether::parallel {
 namespace {
@@ -77,5 +82,28 @@ private:
 } // namespace
 
 std::unique_ptr<Communicator> make_self_communicator() { return std::make_unique<SelfCommunicator>(); }
+
+int guarded(Communicator& communicator, const std::function<void()>& work) {
+    int code = 0;
+    std::string message;
+    try {
+        work();
+        return code;
+    } catch (const Error& error) {
+        code = static_cast<int>(error.code());
+        message = error.what();
+    } catch (const std::exception& error) {
+        code = static_cast<int>(ExitCode::peer);
+        message = fmt::format("unexpected: {}", error.what());
+    }
+    if (communicator.rank() > 0) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    }
+    log::error("{}", message);
+    if (communicator.size() > 1) {
+        communicator.abort(code);
+    }
+    return code;
+}
 
 } // namespace tether::parallel

@@ -1,13 +1,17 @@
 // The way to the coordinator and back, in the thread of rank 0 and, under mpirun, on a rank of its
 // own: order, latency hidden, blobs, errors with their exit code.
 #include "tests/parallel/world.hpp"
+#include "tests/support/reference.hpp"
 #include "tether/core/error.hpp"
 #include "tether/parallel/coordinator.hpp"
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <numeric>
 #include <thread>
 
@@ -20,6 +24,7 @@ using test::world;
 // Answers {number of this report, sum of the report, bytes of blobs so far}; in one thread.
 class Adder : public CoordinatorRole {
 public:
+    explicit Adder(std::string go_on = {}) : go_on_(std::move(go_on)) {}
     ~Adder() override { EXPECT_EQ(std::this_thread::get_id(), thread_); }
     const std::vector<double>& answer(std::span<const double> report) override {
         EXPECT_EQ(std::this_thread::get_id(), thread_);
@@ -29,8 +34,12 @@ public:
         if (!report.empty() && report[0] == 667) {
             throw std::runtime_error("something else");
         }
-        if (!report.empty() && report[0] == 1000) {
-            std::this_thread::sleep_for(200ms);
+        if (!report.empty() && report[0] == 1000) { // as slow as the caller wants it
+            const auto until = std::chrono::steady_clock::now() + 60s;
+            while (!std::filesystem::exists(go_on_) && std::chrono::steady_clock::now() < until) {
+                std::this_thread::sleep_for(1ms);
+            }
+            EXPECT_TRUE(std::filesystem::exists(go_on_)) << "posting waited for the role";
         }
         answer_ = {++count_, std::accumulate(report.begin(), report.end(), 0.0), bytes_};
         answer_.resize(3 + static_cast<std::size_t>(report.empty() ? 0 : report.size() % 5)); // sizes differ
@@ -57,6 +66,7 @@ public:
     static inline std::atomic<bool> finished{false};
 
 private:
+    std::string go_on_; // a file that lets the answer to {1000} go on
     std::thread::id thread_ = std::this_thread::get_id();
     std::vector<double> answer_;
     double count_ = 0;
@@ -137,19 +147,25 @@ TEST_P(Coordinator, answers_come_in_order_one_step_late) {
 }
 
 TEST_P(Coordinator, posting_does_not_wait_for_the_role) {
-    with_link([](auto connect) {
-        const auto link = connect();
-        const auto start = std::chrono::steady_clock::now();
-        link->post(std::array{1000.0}); // the role sleeps for 200 ms
-        for (int i = 0; i < 10; ++i) {
-            link->post(std::array{1.0});
-        }
-        EXPECT_LT(std::chrono::steady_clock::now() - start, 150ms);
-        for (int i = 1; i <= 11; ++i) {
-            EXPECT_EQ(link->wait()[0], i);
-        }
-        link->finish();
-    });
+    const test::TemporaryFolder folder;
+    std::array<char, 256> name{}; // rank 0's folder, known to all
+    folder.file("go-on").copy(name.data(), name.size() - 1);
+    world().broadcast(std::as_writable_bytes(std::span(name)), 0);
+    const std::string go_on = name.data();
+    with_link([&] { return std::make_unique<Adder>(go_on); },
+              [&](auto connect) {
+                  const auto link = connect();
+                  link->post(std::array{1000.0}); // the role is held up until the file is there
+                  for (int i = 0; i < 10; ++i) {
+                      link->post(std::array{1.0});
+                  }
+                  std::ofstream(go_on) << "go on";
+                  for (int i = 1; i <= 11; ++i) {
+                      EXPECT_EQ(link->wait()[0], i);
+                  }
+                  link->finish();
+              });
+    world().barrier(); // the folder goes away
 }
 
 TEST_P(Coordinator, blobs_come_whole_and_in_order_with_the_reports) {

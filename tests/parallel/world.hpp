@@ -3,6 +3,10 @@
 
 #include "tether/parallel/communicator.hpp"
 
+#include <cstring>
+#include <span>
+#include <vector>
+
 namespace tether::test {
 
 [[nodiscard]] parallel::Communicator& world();
