@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from . import style
@@ -52,8 +53,9 @@ def _against_epochs(run: Run, table: Table, column: str) -> Curve:
     return (steps if epochs is None else epochs)[keep], y[keep]
 
 
-def _x_label(runs: Sequence[Run]) -> str:
-    return "epoch" if all(run.epoch_of(np.zeros(1)) is not None for run in runs) else "step"
+def _label_x(axes: Axes, runs: Sequence[Run]) -> None:
+    axes.set_xlabel("epoch" if all(run.epoch_of(np.zeros(1)) is not None for run in runs) else "step")
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
 
 
 def _mean_and_range(curves: Sequence[Curve]) -> tuple[NDArray[np.floating], ...]:
@@ -103,7 +105,7 @@ def validation(family: Family, name: str, scale: float, label: str) -> style.Pic
                 _mark_best(panel, group, mode, colour[id(group)], scale)
                 drawn = True
         panel.set_title("projected (γ = 0)" if mode == "projected" else "relaxed (γ as trained)")
-        panel.set_xlabel(_x_label([run for group in family.groups for run in group.runs]))
+        _label_x(panel, [run for group in family.groups for run in group.runs])
     if not drawn:
         style.plt.close(figure)
         return None
@@ -126,7 +128,7 @@ def training(family: Family, name: str) -> style.Picture | None:
             curves = [_against_epochs(run, run.table("/train"), column) for run in group.runs]
             drawn |= _draw(panel, curves, colour[id(group)], line[id(group)], group.label)
         panel.set_title(label)
-        panel.set_xlabel(_x_label([run for group in family.groups for run in group.runs]))
+        _label_x(panel, [run for group in family.groups for run in group.runs])
         if panel.lines:
             style.log_axis(panel)
     if not drawn:
@@ -136,8 +138,12 @@ def training(family: Family, name: str) -> style.Picture | None:
 
 
 def _moves(values: NDArray[np.floating]) -> bool:
-    """Has it one column per site, and does any of them change? (Gates held at 1 do not.)"""
-    return values.ndim == 2 and values.shape[1] > 0 and len(values) > 0 and bool(np.any(np.ptp(values, axis=0) != 0))
+    """Has it one column per site, and does any of them change? (Gates held at 1 do not, nor does what
+    the method lacks.)"""
+    if values.ndim != 2 or not np.any(np.isfinite(values)):
+        return False
+    finite = values[:, np.any(np.isfinite(values), axis=0)]
+    return bool(np.any(np.nanmax(finite, axis=0) > np.nanmin(finite, axis=0)))
 
 
 def constraint(run: Run, name: str) -> style.Picture | None:
@@ -158,7 +164,7 @@ def constraint(run: Run, name: str) -> style.Picture | None:
             panel.plot(*style.thinned(x, table[column][:, site], 400), color=shade, linewidth=1.2,
                        label=run.sites[site])
         panel.set_title(label)
-        panel.set_xlabel(_x_label([run]))
+        _label_x(panel, [run])
     return style.picture(figure, name, f"gates and multipliers of {run.name}")
 
 
@@ -182,7 +188,7 @@ def symmetry(family: Family, name: str, units: str) -> style.Picture | None:
                 curves.append((x[y > 0], y[y > 0]))  # a logarithm has no place for an exact zero
             _draw(panel, curves, colour, line, label)
         panel.set_title(group.label)
-        panel.set_xlabel(_x_label(group.runs))
+        _label_x(panel, group.runs)
     for panel in axes[len(groups):]:
         panel.set_visible(False)
     for panel in axes[:len(groups)]:

@@ -175,7 +175,8 @@ def _family(family: Family, key: str, numbered: Numbered) -> str:
     if error:
         batch.append("<h3>Equivariance error</h3>" + _figure(error, numbered.label(
             "Figure", "Mean over outputs and random group elements of ‖f(gx) − g f(x)‖. Projected networks show "
-            "rounding only. The constants of the bound are estimated on a batch.")))
+            "rounding only." + (" The constants of the bound are estimated on a batch."
+                                if any(entry[0] == "estimated bound" for entry in error.legend) else ""))))
     train = figures.training(family, key + "t")
     if train:
         batch.append("<h3>Training</h3>" + _figure(train, numbered.label(

@@ -54,7 +54,7 @@ def number(value: float, digits: int = 4) -> str:
     if value != 0 and not 1e-3 <= abs(value) < 1e5:
         exponent = math.floor(math.log10(abs(value)))
         return f"{value / 10.0**exponent:.{digits - 2}f}·{power_of_ten(exponent)}".replace("-", "−")
-    return f"{value:.{digits}g}".replace("-", "−")
+    return f"{value:#.{digits}g}".rstrip(".").replace("-", "−")
 
 
 def thousands(count: int) -> str:

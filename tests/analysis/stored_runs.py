@@ -57,7 +57,7 @@ def course(method: str, seed: int, epochs: int) -> dict[str, dict[str, np.ndarra
     if method == "free":
         gamma = np.ones_like(gamma)
     multiplier = 0.0 * gamma if method == "free" else 0.3 * np.cumsum(gamma, axis=0) / len(x) / (1 + depth)
-    slack = np.maximum(0, multiplier) if method == "ace-resilient" else 0 * multiplier
+    slack = np.maximum(0, multiplier) if method == "ace-resilient" else np.full_like(multiplier, np.nan)
     if method == "ace-resilient":
         multiplier = np.maximum(0, multiplier)
     every = slice(4, None, 5)

@@ -142,6 +142,13 @@ class Reports(unittest.TestCase):
                      "slack u", "equivariance error", "state SHA-256", "a &lt;title&gt; &amp; more"):
             self.assertIn(said, text)
 
+    def test_quantities_that_a_method_lacks_are_not_drawn(self) -> None:
+        runs = self.runs(("ace", 42), ("free", 42))
+        text = write_page(runs, families(runs), "no slack")
+        self.assertIn("multiplier λ", text)
+        self.assertNotIn("slack u", text)
+        self.assertEqual(text.count("gate γ"), 1, "gates held at 1 are no curve")
+
     def test_page_of_one_run_with_one_evaluation(self) -> None:
         runs = self.runs(("ace", 42), done=0.26, status="stopped")
         self.assertEqual(len(runs[0].table("/eval/validation")), 1)

@@ -34,7 +34,7 @@ class Statistics(unittest.TestCase):
         self.assertEqual(with_interval(Estimate(3.8123, 0.1712, 3)), "3.81 ± 0.17")
         self.assertEqual(with_interval(Estimate(-1.2, 0.031, 3), sign=True), "−1.200 ± 0.031")
         self.assertEqual(with_interval(Estimate(66.4, 12.3, 3)), "66 ± 12")
-        self.assertEqual(with_interval(Estimate(5.6, math.nan, 1)), "5.6")
+        self.assertEqual(with_interval(Estimate(5.6, math.nan, 1)), "5.600")
         self.assertEqual(number(2.5e-6, 3), "2.5·10⁻⁶")
         self.assertEqual(number(math.nan), "–")
         self.assertEqual(number(math.inf), "not finite")
