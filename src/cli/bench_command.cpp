@@ -54,6 +54,9 @@ void print_table(const run::BenchmarkResult& r) {
     fmt::print("peak         {:8.1f} GFLOP/s, {:.1f} GB/s (measured)\n", r.peak_gflops, r.peak_gbs);
     fmt::print("floor        {:8.3f} ms; step / floor {:.2f}\n", r.floor_ms(), r.over_floor());
     fmt::print("arena        {:8.1f} MB; {:.2f} allocations per step\n", r.arena_mb, r.allocations_per_step);
+    for (const run::OperationTime& o : r.operations) {
+        fmt::print("{:9.4f} ms {:8.1f} GFLOP/s  {}\n", o.ms_per_step, o.gflops, o.name);
+    }
 }
 
 } // namespace
@@ -69,6 +72,7 @@ int bench_command(std::span<const std::string> arguments) {
                                 {.name = "--threads", .value = "N", .meaning = "threads per rank (default: the cores at hand)"},
                                 {.name = "--set", .value = "key=value", .meaning = "override a key of the job", .repeated = true},
                                 {.name = "--device", .value = "NAME", .meaning = "cpu (default) or cuda", .words = {"cpu", "cuda"}},
+                                {.name = "--profile", .meaning = "also list the time of every operation (first thread)"},
                                 {.name = "--json", .meaning = "print JSON"}},
                       .example = "tether bench jobs/nbody/segnn_ace.toml --steps 200 --threads 2"};
     const Arguments a(usage, arguments);
@@ -81,6 +85,7 @@ int bench_command(std::span<const std::string> arguments) {
     options.steps = a.integer_or("--steps", 100, 1, 10'000'000);
     options.warmup = a.integer_or("--warmup", 20, 0, 10'000'000);
     options.threads = static_cast<int>(a.integer_or("--threads", 0, 1, 4096));
+    options.profile = a.has("--profile");
     options.allocation_count = allocation_count;
     const run::Job job = run::read_job(a.positional().front(), a.values("--set"));
     const auto world = parallel::make_communicator();

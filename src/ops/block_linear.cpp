@@ -65,7 +65,10 @@ public:
                 }
             }
             if (activation_ != Activation::none) {
-                activate(out, slope == nullptr ? nullptr : slope + first * columns, count * columns);
+                kernels::with_activation(activation_, [&]<Activation kind>() {
+                    kernels::activate_all<kind>(out, out, slope == nullptr ? nullptr : slope + first * columns,
+                                                count * columns);
+                });
             }
         }
     }
@@ -82,23 +85,6 @@ public:
     }
 
 private:
-    template <class T>
-    void activate(T* __restrict__ x, T* __restrict__ slope, Index n) const {
-        kernels::with_activation(activation_, [&]<Activation kind>() {
-            if (slope != nullptr) {
-                for (Index i = 0; i < n; ++i) {
-                    const auto v = kernels::activate<kind>(x[i]);
-                    x[i] = v.value;
-                    slope[i] = v.slope;
-                }
-            } else {
-                for (Index i = 0; i < n; ++i) {
-                    x[i] = kernels::activate<kind>(x[i]).value;
-                }
-            }
-        });
-    }
-
     BlockLinear map_;
     std::vector<std::vector<int>> packs_;
     bool biased_;

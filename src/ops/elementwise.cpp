@@ -208,22 +208,8 @@ public:
     [[nodiscard]] std::string_view name() const override { return "activation"; }
     template <class T>
     void execute(Run<T>& r) const {
-        const Index n = elements(r);
-        const T* __restrict__ x = r.in(0);
-        T* __restrict__ out = r.out(0);
         kernels::with_activation(kind_, [&]<Activation kind>() {
-            if (r.has_out(1)) {
-                T* __restrict__ slope = r.out(1);
-                for (Index i = 0; i < n; ++i) {
-                    const auto v = kernels::activate<kind>(x[i]);
-                    out[i] = v.value;
-                    slope[i] = v.slope;
-                }
-            } else {
-                for (Index i = 0; i < n; ++i) {
-                    out[i] = kernels::activate<kind>(x[i]).value;
-                }
-            }
+            kernels::activate_all<kind>(r.in(0), r.out(0), r.has_out(1) ? r.out(1) : nullptr, elements(r));
         });
     }
     void reverse(Reverse& r) const override { r.add(0, multiply(r.builder(), r.gradient(0), r.out(1))); }

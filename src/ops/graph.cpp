@@ -160,18 +160,7 @@ public:
                     }
                 }
                 if constexpr (kind != Activation::none) {
-                    if (r.has_out(1)) {
-                        T* __restrict__ slope = r.out(1) + e * columns;
-                        for (Index c = 0; c < columns; ++c) {
-                            const auto v = kernels::activate<kind>(to[c]);
-                            to[c] = v.value;
-                            slope[c] = v.slope;
-                        }
-                    } else {
-                        for (Index c = 0; c < columns; ++c) {
-                            to[c] = kernels::activate<kind>(to[c]).value;
-                        }
-                    }
+                    kernels::activate_all<kind>(to, to, r.has_out(1) ? r.out(1) + e * columns : nullptr, columns);
                 }
             }
         });

@@ -4,6 +4,7 @@
 #include "tether/device/gemm.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -216,7 +217,14 @@ void HostExecutor<T>::run_nodes(const BatchPart<T>& batch, const Environment<T>&
         const auto& [in, out, end] = spans_[n];
         r.inputs = {operands_.data() + in, out - in};
         r.outputs = {operands_.data() + out, end - out};
-        program_.nodes[n].op->run(r);
+        if (profiling_) {
+            const auto start = std::chrono::steady_clock::now();
+            program_.nodes[n].op->run(r);
+            node_seconds_[n] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+            ++node_runs_[n];
+        } else {
+            program_.nodes[n].op->run(r);
+        }
         if (checking_ == Checking::debug) {
             check_node(n);
             for (const int v : dies_after_[n]) {
@@ -272,20 +280,45 @@ void HostExecutor<T>::copy_sums(T* to) const {
 }
 
 template <class T>
+double HostExecutor<T>::node_flop(std::size_t n) const {
+    const auto& [in, out, end] = spans_[n];
+    std::vector<Run<float>::Operand> operands;
+    for (std::size_t o = in; o < end; ++o) {
+        operands.push_back({nullptr, operands_[o].rows, operands_[o].columns, operands_[o].extent});
+    }
+    Run<float> r;
+    r.inputs = {operands.data(), out - in};
+    r.outputs = {operands.data() + (out - in), end - out};
+    return program_.nodes[n].op->flop(r);
+}
+
+template <class T>
 double HostExecutor<T>::flop() const {
     double total = 0;
     for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
-        const auto& [in, out, end] = spans_[n];
-        std::vector<Run<float>::Operand> operands;
-        for (std::size_t o = in; o < end; ++o) {
-            operands.push_back({nullptr, operands_[o].rows, operands_[o].columns, operands_[o].extent});
-        }
-        Run<float> r;
-        r.inputs = {operands.data(), out - in};
-        r.outputs = {operands.data() + (out - in), end - out};
-        total += program_.nodes[n].op->flop(r);
+        total += node_flop(n);
     }
     return total;
+}
+
+template <class T>
+void HostExecutor<T>::profile(bool on) {
+    profiling_ = on;
+    node_seconds_.assign(program_.nodes.size(), 0.0);
+    node_runs_.assign(program_.nodes.size(), 0);
+}
+
+template <class T>
+std::vector<typename HostExecutor<T>::NodeTime> HostExecutor<T>::node_times() const {
+    std::vector<NodeTime> times;
+    for (std::size_t n = 0; n < node_seconds_.size(); ++n) {
+        const auto& [in, out, end] = spans_[n];
+        const auto& first = operands_[out < end && operands_[out].rows > 1 ? out : in];
+        times.push_back({fmt::format("{} [{} x {}] -> {}", program_.nodes[n].op->name(), first.rows,
+                                     operands_[in < out ? in : out].columns, operands_[out < end ? out : in].columns),
+                         node_seconds_[n], node_flop(n), node_runs_[n]});
+    }
+    return times;
 }
 
 template class PackedWeights<float>;

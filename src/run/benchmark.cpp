@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <map>
 
 namespace tether::run {
 namespace {
@@ -120,6 +122,7 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     }
     methods::Control control = std::as_const(*state).control();
     long allocations = 0;
+    engine.profile(options.profile);
     for (; step < options.warmup + options.steps; ++step) {
         if (step == options.warmup && options.allocation_count) {
             allocations = options.allocation_count();
@@ -149,6 +152,21 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     if (options.allocation_count) {
         result.allocations_per_step =
             static_cast<double>(options.allocation_count() - allocations) / static_cast<double>(options.steps);
+    }
+    if (options.profile) {
+        struct Sum {
+            double seconds = 0, flop = 0;
+        };
+        std::map<std::string, Sum> sums;
+        for (const auto& t : engine.executor(0).node_times()) {
+            sums[t.name].seconds += t.seconds;
+            sums[t.name].flop += t.flop * static_cast<double>(t.runs);
+        }
+        const auto steps = static_cast<double>(options.steps + options.warmup);
+        for (const auto& [name, sum] : sums) {
+            result.operations.push_back({name, 1e3 * sum.seconds / steps, 1e-9 * sum.flop / sum.seconds});
+        }
+        std::ranges::sort(result.operations, std::ranges::greater{}, &OperationTime::ms_per_step);
     }
     result.step_ms = spread(total);
     result.data_ms = spread(data);

@@ -2,6 +2,7 @@
 // (one exponential instead of two). GELU is the exact form x Φ(x).
 #pragma once
 
+#include "tether/core/types.hpp"
 #include "tether/kernels/math.hpp"
 
 namespace tether {
@@ -15,24 +16,47 @@ struct ValueSlope {
     T value, slope;
 };
 
-template <Activation kind, class T>
-TETHER_HD ValueSlope<T> activate(T x) {
+template <Activation kind, class F>
+TETHER_HD inline ValueSlope<F> activate(F x) {
+    using N = Number<F>;
     if constexpr (kind == Activation::silu) {
-        const T s = sigmoid(x);
-        return {x * s, s * (T(1) + x * (T(1) - s))};
+        const F s = sigmoid(x);
+        return {x * s, s * (N(1) + x * (N(1) - s))};
     } else if constexpr (kind == Activation::gelu) {
-        const Normal<T> n = normal(x);
+        const Normal<F> n = normal(x);
         return {x * n.distribution, n.distribution + x * n.density};
     } else if constexpr (kind == Activation::sigmoid) {
-        const T s = sigmoid(x);
-        return {s, s * (T(1) - s)};
+        const F s = sigmoid(x);
+        return {s, s * (N(1) - s)};
     } else if constexpr (kind == Activation::tanh) {
-        const T s = T(2) * sigmoid(T(2) * x) - T(1);
-        return {s, T(1) - s * s};
+        const F s = N(2) * sigmoid(N(2) * x) - N(1);
+        return {s, N(1) - s * s};
     } else if constexpr (kind == Activation::relu) {
-        return {x > 0 ? x : T(0), x > 0 ? T(1) : T(0)};
+        return {x > N(0) ? x : F{}, x > N(0) ? F{} + N(1) : F{}};
     } else {
-        return {x, T(1)};
+        return {x, F{} + N(1)};
+    }
+}
+
+// y[i], slope[i] of x[i]; y may be x; slope may be null.
+template <Activation kind, class T>
+TETHER_HD inline void activate_all(const T* x, T* y, T* slope, Index n) {
+    Index i = 0;
+#if defined(TETHER_CHUNK_VECTORS)
+    for (; i + chunk_width<T> <= n; i += chunk_width<T>) {
+        const auto v = activate<kind>(load_chunk(x + i));
+        store_chunk(y + i, v.value);
+        if (slope != nullptr) {
+            store_chunk(slope + i, v.slope);
+        }
+    }
+#endif
+    for (; i < n; ++i) {
+        const auto v = activate<kind>(x[i]);
+        y[i] = v.value;
+        if (slope != nullptr) {
+            slope[i] = v.slope;
+        }
     }
 }
 

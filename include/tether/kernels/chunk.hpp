@@ -9,6 +9,7 @@
 namespace tether::kernels {
 
 #if defined(__GNUC__) && !defined(__CUDA_ARCH__) && !defined(__CUDACC__)
+#define TETHER_CHUNK_VECTORS
 
 template <class T>
 struct ChunkOf;

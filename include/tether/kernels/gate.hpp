@@ -21,40 +21,73 @@ struct GateShape {
     double scalar_constant, gate_constant;
 };
 
+// Scalars or copies u .. u + width at once; F is T or a chunk of T, load and store move F.
+template <class F, class T>
+TETHER_HD inline F load_as(const T* from) {
+    if constexpr (sizeof(F) == sizeof(T)) {
+        return *from;
+    } else {
+        return load_chunk(from);
+    }
+}
+template <class F, class T>
+TETHER_HD inline void store_as(T* to, const F& value) {
+    if constexpr (sizeof(F) == sizeof(T)) {
+        *to = value;
+    } else {
+        store_chunk(to, value);
+    }
+}
+
+// Calls f(u, zero of F) over 0 <= u < n, in chunks where the host has them.
+template <class T, class Function>
+TETHER_HD inline void in_chunks(Index n, Function&& f) {
+    Index u = 0;
+#if defined(TETHER_CHUNK_VECTORS)
+    for (; u + chunk_width<T> <= n; u += chunk_width<T>) {
+        f(u, Chunk<T>{});
+    }
+#endif
+    for (; u < n; ++u) {
+        f(u, T{});
+    }
+}
+
 template <class T>
-TETHER_HD inline void gate_row(const GateShape& shape, const GatedTerm* terms, Index term_count,
-                               const T* __restrict__ x, T* __restrict__ y) {
+TETHER_HD inline void gate_row(const GateShape& shape, const GatedTerm* terms, Index term_count, const T* x, T* y) {
     const T cs = static_cast<T>(shape.scalar_constant);
     const T cg = static_cast<T>(shape.gate_constant);
-    for (Index i = 0; i < shape.scalars; ++i) {
-        y[i] = cs * (x[i] * sigmoid(x[i]));
-    }
+    in_chunks<T>(shape.scalars, [&](Index u, auto zero) {
+        using F = decltype(zero);
+        const F s = load_as<F>(x + u);
+        store_as<F>(y + u, cs * (s * sigmoid(s)));
+    });
     for (Index t = 0; t < term_count; ++t) {
         const GatedTerm& term = terms[t];
         const T* gates = x + shape.scalars + term.gate;
         const T* from = x + shape.scalars + shape.gates + term.column;
         T* to = y + shape.scalars + term.column;
-        for (Index u = 0; u < term.copies; ++u) {
-            to[u] = cg * sigmoid(gates[u]);
-        }
-        // The first component holds the factors until the others are done.
-        for (Index m = term.components - 1; m >= 0; --m) {
-            for (Index u = 0; u < term.copies; ++u) {
-                to[m * term.copies + u] = to[u] * from[m * term.copies + u];
+        in_chunks<T>(term.copies, [&](Index u, auto zero) {
+            using F = decltype(zero);
+            const F factor = cg * sigmoid(load_as<F>(gates + u));
+            for (Index m = 0; m < term.components; ++m) {
+                store_as<F>(to + m * term.copies + u, factor * load_as<F>(from + m * term.copies + u));
             }
-        }
+        });
     }
 }
 
 template <class T>
-TETHER_HD inline void gate_row_backward(const GateShape& shape, const GatedTerm* terms, Index term_count,
-                                        const T* __restrict__ x, const T* __restrict__ dy, T* __restrict__ dx) {
+TETHER_HD inline void gate_row_backward(const GateShape& shape, const GatedTerm* terms, Index term_count, const T* x,
+                                        const T* dy, T* dx) {
     const T cs = static_cast<T>(shape.scalar_constant);
     const T cg = static_cast<T>(shape.gate_constant);
-    for (Index i = 0; i < shape.scalars; ++i) {
-        const T s = sigmoid(x[i]);
-        dx[i] = cs * dy[i] * (s * (T(1) + x[i] * (T(1) - s)));
-    }
+    in_chunks<T>(shape.scalars, [&](Index u, auto zero) {
+        using F = decltype(zero);
+        const F v = load_as<F>(x + u);
+        const F s = sigmoid(v);
+        store_as<F>(dx + u, cs * load_as<F>(dy + u) * (s * (T(1) + v * (T(1) - s))));
+    });
     for (Index t = 0; t < term_count; ++t) {
         const GatedTerm& term = terms[t];
         const T* gates = x + shape.scalars + term.gate;
@@ -62,25 +95,18 @@ TETHER_HD inline void gate_row_backward(const GateShape& shape, const GatedTerm*
         const T* dto = dy + shape.scalars + term.column;
         T* dgates = dx + shape.scalars + term.gate;
         T* dfrom = dx + shape.scalars + shape.gates + term.column;
-        for (Index u = 0; u < term.copies; ++u) {
-            dgates[u] = from[u] * dto[u];
-        }
-        for (Index m = 1; m < term.components; ++m) {
-            for (Index u = 0; u < term.copies; ++u) {
-                dgates[u] += from[m * term.copies + u] * dto[m * term.copies + u];
+        in_chunks<T>(term.copies, [&](Index u, auto zero) {
+            using F = decltype(zero);
+            const F s = sigmoid(load_as<F>(gates + u));
+            const F factor = cg * s;
+            F sum = zero;
+            for (Index m = 0; m < term.components; ++m) {
+                const F d = load_as<F>(dto + m * term.copies + u);
+                sum += load_as<F>(from + m * term.copies + u) * d;
+                store_as<F>(dfrom + m * term.copies + u, factor * d);
             }
-        }
-        // The first component holds the factors until the others are done.
-        for (Index u = 0; u < term.copies; ++u) {
-            const T s = sigmoid(gates[u]);
-            dgates[u] = cg * s * (T(1) - s) * dgates[u];
-            dfrom[u] = cg * s;
-        }
-        for (Index m = term.components - 1; m >= 0; --m) {
-            for (Index u = 0; u < term.copies; ++u) {
-                dfrom[m * term.copies + u] = dfrom[u] * dto[m * term.copies + u];
-            }
-        }
+            store_as<F>(dgates + u, factor * (T(1) - s) * sum);
+        });
     }
 }
 

@@ -65,10 +65,20 @@ public:
     // Floating-point operations of the nodes as last run.
     [[nodiscard]] double flop() const;
 
+    // Time spent in every node since profiling was switched on, with its work per run.
+    struct NodeTime {
+        std::string name; // of the operation, with rows and columns of its first output or input
+        double seconds = 0, flop = 0;
+        long runs = 0;
+    };
+    void profile(bool on);
+    [[nodiscard]] std::vector<NodeTime> node_times() const;
+
 private:
     void plan(const BatchPart<T>& batch);
     void bind(const BatchPart<T>& batch, const Environment<T>& environment);
     void check_node(std::size_t n) const;
+    [[nodiscard]] double node_flop(std::size_t n) const;
 
     const Program& program_;
     Checking checking_;
@@ -83,6 +93,9 @@ private:
     std::vector<typename Run<T>::Operand> operands_;
     std::vector<std::array<std::size_t, 3>> spans_; // per node: first input, first output, end
     long allocations_ = 0;
+    bool profiling_ = false;
+    std::vector<double> node_seconds_;
+    std::vector<long> node_runs_;
 };
 
 } // namespace tether

@@ -15,11 +15,17 @@ struct BenchmarkOptions {
     Index steps = 100;
     Index warmup = 20;
     int threads = 0;
+    bool profile = false;                   // time every operation of the first thread
     std::function<long()> allocation_count; // of the process; empty: not counted
 };
 
 struct Spread {
     double median = 0, least = 0, most = 0;
+};
+
+struct OperationTime {
+    std::string name;
+    double ms_per_step = 0, gflops = 0;
 };
 
 struct BenchmarkResult {
@@ -30,6 +36,7 @@ struct BenchmarkResult {
     double gflop_step = 0, gflop_executed = 0, gbyte_step = 0; // least known work; what the program does
     double peak_gflops = 0, peak_gbs = 0;                      // all ranks and threads together
     double arena_mb = 0, allocations_per_step = 0;
+    std::vector<OperationTime> operations; // most expensive first
     [[nodiscard]] double floor_ms() const;
     [[nodiscard]] double over_floor() const { return step_ms.median / floor_ms(); }
 };

@@ -65,6 +65,7 @@ public:
 
     [[nodiscard]] const StepTimes& times() const { return times_; } // of the last compute and update
     [[nodiscard]] const HostExecutor<T>& executor(int thread) const { return *workers_[static_cast<std::size_t>(thread)]->executor; }
+    void profile(bool on) { workers_.front()->executor->profile(on); } // operations of the first thread
     [[nodiscard]] Index lanes_at_once() const { return lanes_at_once_; }
     [[nodiscard]] std::size_t arena_bytes() const;
     [[nodiscard]] long allocations() const; // executors' growth so far
