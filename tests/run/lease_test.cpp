@@ -173,30 +173,46 @@ TEST(Lease, takeover_has_one_winner) {
         int status = 0;
         ASSERT_EQ(waitpid(owner, &status, 0), owner);
         ASSERT_TRUE(fs::exists(folder.file("lease")));
+        // Each says through one pipe what it got; who won holds on until all have spoken.
         constexpr int processes = 8;
+        int said[2];
+        int go[2];
+        ASSERT_EQ(pipe(said), 0);
+        ASSERT_EQ(pipe(go), 0);
         std::vector<pid_t> children;
         for (int i = 0; i < processes; ++i) {
             const pid_t child = fork();
             ASSERT_GE(child, 0);
             if (child == 0) {
+                close(go[1]);
+                char word = 'l';
                 try {
                     const Lease lease(folder.path());
-                    std::this_thread::sleep_for(800ms); // until all others have tried
-                    _exit(lease.lost() ? 5 : 1);
+                    word = 'w';
+                    bool good = write(said[1], &word, 1) == 1;
+                    good = read(go[0], &word, 1) == 0 && good; // until the parent closes its end
+                    _exit(good && !lease.lost() ? 0 : 1);
                 } catch (const Error&) {
-                    _exit(0);
+                    _exit(write(said[1], &word, 1) == 1 ? 0 : 1);
                 }
             }
             children.push_back(child);
         }
+        close(go[0]);
         int winners = 0;
-        for (const pid_t child : children) {
-            ASSERT_EQ(waitpid(child, &status, 0), child);
-            ASSERT_TRUE(WIFEXITED(status));
-            ASSERT_LE(WEXITSTATUS(status), 1);
-            winners += WEXITSTATUS(status);
+        for (int i = 0; i < processes; ++i) {
+            char word = 0;
+            ASSERT_EQ(read(said[0], &word, 1), 1);
+            winners += word == 'w' ? 1 : 0;
         }
         EXPECT_EQ(winners, 1);
+        close(go[1]);
+        close(said[0]);
+        close(said[1]);
+        for (const pid_t child : children) {
+            ASSERT_EQ(waitpid(child, &status, 0), child);
+            EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+        }
     }
 }
 
