@@ -142,76 +142,91 @@ void multiply_panel(Index rows, std::span<const ProductTerm<T>> terms, const Ind
 }
 
 template <class T>
-void add(T* to, const T* left, const T* right, Index n) {
+void add(T* __restrict__ to, const T* __restrict__ left, Index n) {
     for (Index i = 0; i < n; ++i) {
-        to[i] = left[i] + right[i];
+        to[i] = left[i] + to[i];
     }
 }
 
+// Copies the panel's columns of rows [begin, begin + rows) side by side: components, then rows.
+template <class T, int Vectors>
+void pack_rows(const Factor<T>& b, Index begin, Index rows, Index components, Index first, Index columns, T* packed) {
+    constexpr Index panel_width = Vectors * width<T>;
+    for (Index m = 0; m < components; ++m) {
+        for (Index r = 0; r < rows; ++r) {
+            const T* from = b.data + (begin + r) * b.row_stride + m * b.component_stride + first;
+            T* to = packed + (m * rows + r) * panel_width;
+            if (columns == panel_width) {
+#pragma GCC unroll 4
+                for (int j = 0; j < Vectors; ++j) {
+                    store(to + j * width<T>, load(from + j * width<T>));
+                }
+            } else {
+                std::copy(from, from + columns, to);
+                std::fill(to + columns, to + panel_width, T(0));
+            }
+        }
+    }
+}
+
+// All rows of the result for one panel of columns. Register blocks outside, lanes inside: the partial
+// sums of the tree are a few register blocks and stay in the first-level cache.
 template <class T, int Vectors>
 void transposed_panel(std::span<const Index> lane_begin, Index components, const Factor<T>& a, const Factor<T>& b,
                       Index first, T* c, Index c_stride, bool accumulate, std::vector<T>& scratch) {
     static constexpr auto blocks = transposed_blocks<T, Vectors>(all_rows);
     constexpr Index panel_width = Vectors * width<T>;
+    constexpr Index area = block_rows * panel_width;
     const Index columns = std::min<Index>(panel_width, b.columns - first);
     const Index lanes = static_cast<Index>(lane_begin.size()) - 1;
-    Index most_rows = 0;
     Index levels = 1;
-    for (Index l = 0; l < lanes; ++l) {
-        most_rows = std::max(most_rows, lane_begin[static_cast<std::size_t>(l + 1)] - lane_begin[static_cast<std::size_t>(l)]);
-    }
     while ((Index{1} << (levels - 1)) < lanes) {
         ++levels;
     }
-    const Index area = a.columns * panel_width;
-    const std::size_t needed = static_cast<std::size_t>(most_rows * components * panel_width + (levels + 1) * area);
+    const Index rows_begin = lane_begin.front();
+    const auto needed =
+        static_cast<std::size_t>((lane_begin.back() - rows_begin) * components * panel_width + (levels + 1) * area);
     if (scratch.size() < needed) {
         scratch.resize(needed);
     }
-    T* packed = scratch.data();
-    T* level_sum = packed + most_rows * components * panel_width;
+    T* level_sum = scratch.data();
     T* current = level_sum + levels * area;
+    T* packed = current + area;
     for (Index l = 0; l < lanes; ++l) {
         const Index begin = lane_begin[static_cast<std::size_t>(l)];
-        const Index rows = lane_begin[static_cast<std::size_t>(l + 1)] - begin;
-        for (Index m = 0; m < components; ++m) {
-            for (Index r = 0; r < rows; ++r) {
-                const T* from = b.data + (begin + r) * b.row_stride + m * b.component_stride + first;
-                T* to = packed + (m * rows + r) * panel_width;
-                if (columns == panel_width) {
-#pragma GCC unroll 4
-                    for (int j = 0; j < Vectors; ++j) {
-                        store(to + j * width<T>, load(from + j * width<T>));
-                    }
-                } else {
-                    std::copy(from, from + columns, to);
-                    std::fill(to + columns, to + panel_width, T(0));
-                }
+        pack_rows<T, Vectors>(b, begin, lane_begin[static_cast<std::size_t>(l + 1)] - begin, components, first, columns,
+                              packed + (begin - rows_begin) * components * panel_width);
+    }
+    for (Index i = 0; i < a.columns;) {
+        const Index count = next_block(a.columns - i);
+        for (Index l = 0; l < lanes; ++l) {
+            const Index begin = lane_begin[static_cast<std::size_t>(l)];
+            const Index rows = lane_begin[static_cast<std::size_t>(l + 1)] - begin;
+            blocks[static_cast<std::size_t>(count - 1)](a.data + begin * a.row_stride + i, a.row_stride,
+                                                        a.component_stride, components, rows,
+                                                        packed + (begin - rows_begin) * components * panel_width, current);
+            // Binary counter: leaf l completes as many subtrees as l has trailing one bits.
+            Index level = 0;
+            for (Index bits = l; (bits & 1) != 0; bits >>= 1) {
+                add(current, level_sum + level * area, count * panel_width);
+                ++level;
+            }
+            if (l + 1 < lanes) {
+                std::copy(current, current + count * panel_width, level_sum + level * area);
             }
         }
-        for (Index i = 0; i < a.columns;) {
-            const Index count = next_block(a.columns - i);
-            blocks[static_cast<std::size_t>(count - 1)](a.data + begin * a.row_stride + i, a.row_stride,
-                                                        a.component_stride, components, rows, packed,
-                                                        current + i * panel_width);
-            i += count;
+        for (Index k = 0; k < count; ++k) {
+            const T* from = current + k * panel_width;
+            T* to = c + (i + k) * c_stride + first;
+            if (accumulate) {
+                for (Index j = 0; j < columns; ++j) {
+                    to[j] += from[j];
+                }
+            } else {
+                std::copy(from, from + columns, to);
+            }
         }
-        // Binary counter: leaf l completes as many subtrees as l has trailing one bits.
-        Index level = 0;
-        for (Index bits = l; (bits & 1) != 0; bits >>= 1) {
-            add(current, level_sum + level * area, current, area);
-            ++level;
-        }
-        if (l + 1 < lanes) {
-            std::copy(current, current + area, level_sum + level * area);
-        }
-    }
-    for (Index i = 0; i < a.columns; ++i) {
-        const T* from = current + i * panel_width;
-        T* to = c + i * c_stride + first;
-        for (Index j = 0; j < columns; ++j) {
-            to[j] = accumulate ? to[j] + from[j] : from[j];
-        }
+        i += count;
     }
 }
 
