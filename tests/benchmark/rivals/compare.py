@@ -123,7 +123,7 @@ def same_numbers(job: str, rivals: list[Rival]) -> None:
                 sys.exit(f"run: {job} {r.variant.name}: {which} loss {found}, expected {wanted} as {first}: not the same step")
 
 
-def tether(binary: Path, job: str, steps: int, threads: int) -> dict[str, Any] | str:
+def tether(binary: Path, job: str, steps: int, threads: int, batch: int) -> dict[str, Any] | str:
     """One `tether bench`; its JSON, or what went wrong."""
     path = ROOT / f"jobs/nbody/{job}.toml"
     if not binary.is_file():
@@ -139,6 +139,9 @@ def tether(binary: Path, job: str, steps: int, threads: int) -> dict[str, Any] |
         float(report["step_ms"]["median"]), float(report["step_ms"]["min"])
     except (ValueError, KeyError, TypeError) as error:
         return f"{' '.join(command)}: no step_ms in its output ({error!r}): {done.stdout.strip()[:200]}"
+    for key, wanted in (("batch", batch), ("threads", threads)):
+        if report.get(key, wanted) != wanted:
+            return f"{' '.join(command)}: {key} {report[key]}, but PyTorch is timed with {wanted}"
     return report
 
 
@@ -154,7 +157,7 @@ def measure(job: str, variants: list[Variant], data: Path | None, options: argpa
         same_numbers(job, rivals)
         for _ in range(options.rounds):
             if not problem:
-                answer = tether(options.tether, job, options.tether_steps, options.threads)
+                answer = tether(options.tether, job, options.tether_steps, options.threads, options.batch)
                 if isinstance(answer, str):
                     problem = answer
                 else:
