@@ -6,6 +6,7 @@
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/gate.hpp"
 #include "tether/symmetry/clebsch_gordan.hpp"
+#include "tether/symmetry/gate_constants.hpp"
 #include "tether/symmetry/paths.hpp"
 
 #include <algorithm>
@@ -288,7 +289,7 @@ Value gate(Builder& b, Value x, const Irreps& out) {
     if (out.only_scalars()) {
         return ops::activation(b, x, Activation::silu);
     }
-    kernels::GateShape shape{0, 0, 0, silu_constant, sigmoid_constant};
+    kernels::GateShape shape{0, 0, 0, symmetry::silu_constant, symmetry::sigmoid_constant};
     std::vector<kernels::GatedTerm> terms;
     for (const auto& term : out.simplified()) {
         if (term.ir.scalar()) {

@@ -1,30 +1,13 @@
-// One function per data set, model or method; built_in_choices() is the registry. A new one is a
-// function returning its Choice (in its own file where it has one) and one line below.
+// One function per model or method, and the table of data sets; built_in_choices() is the registry. A
+// new one is a function returning its Choice and one line below.
 #include "job_choices.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/data/data_sets.hpp"
 #include "tether/symmetry/irreps.hpp"
 
 namespace tether::run {
 namespace {
-
-Choice nbody() {
-    return {.chooser = "data.set",
-            .word = "nbody",
-            .meaning = "charged particles: state at one frame predicts positions at a later one",
-            .keys = {{.name = "frame_in",
-                      .kind = Kind::integer,
-                      .standard = Index{30},
-                      .meaning = "input frame; frame f is simulation step 100 (f + 1)",
-                      .low = 0,
-                      .high = 1e6},
-                     {.name = "frame_out",
-                      .kind = Kind::integer,
-                      .standard = Index{40},
-                      .meaning = "frame whose positions are the target",
-                      .low = 1,
-                      .high = 1e6}}};
-}
 
 Key layers(Index standard) {
     return {.name = "layers",
@@ -176,9 +159,11 @@ Choice ace_resilient() {
 } // namespace
 
 std::vector<Choice> built_in_choices() {
-    return {
-        nbody(), segnn(), egnn(), strict(), free_branch(), augment(), ace(), ace_resilient(),
-    };
+    std::vector<Choice> choices{segnn(), egnn(), strict(), free_branch(), augment(), ace(), ace_resilient()};
+    for (const data::DataSet& set : data::data_sets()) {
+        choices.push_back(set.choice);
+    }
+    return choices;
 }
 
 } // namespace tether::run

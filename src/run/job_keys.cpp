@@ -207,7 +207,7 @@ Keys dual_keys() {
                     .when = nupi});
     keys.push_back({.name = "kp",
                     .kind = Kind::real,
-                    .standard = 1.0,
+                    .standard = 300.0, // damps the oscillation at all published rates
                     .meaning = "proportional gain; 0 with ki = 1 is sgd",
                     .low = 0,
                     .high = 1e6,

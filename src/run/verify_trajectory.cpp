@@ -31,8 +31,10 @@ methods::MethodSettings method_settings(const ReferenceFile& file) {
     m.name = "ace";
     const std::string mode = file.text("mode", "equality");
     if (mode.find("released") != std::string::npos) {
+        const bool qm9 = mode.find("qm9") != std::string::npos;
+        const bool mocap = mode.find("mocap") != std::string::npos;
         m.values.set("constraint", std::string("resilient"));
-        m.values.set("variant", std::string("released-nbody"));
+        m.values.set("variant", std::string(qm9 ? "released-qm9" : (mocap ? "released-mocap" : "released-nbody")));
     } else {
         m.values.set("constraint", std::string(mode.find("resilient") != std::string::npos ? "resilient" : "equality"));
         m.values.set("variant", std::string("specified"));

@@ -39,7 +39,4 @@ symmetry::Irreps before_gate(const symmetry::Irreps& out);
 // SiLU on scalars and gates on the rest, with the published constants; only scalars: plain SiLU.
 Value gate(Builder& b, Value x, const symmetry::Irreps& out);
 
-inline constexpr double silu_constant = 1.6791767923989418;    // published Monte-Carlo estimates,
-inline constexpr double sigmoid_constant = 1.8467055342154763; // needed for parity
-
 } // namespace tether::layers
