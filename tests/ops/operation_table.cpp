@@ -237,6 +237,11 @@ std::vector<OperationCase> make_table() {
                  },
                  {},
                  {1, 3, 8, 21}});
+    t.push_back({"gathered_bilinear/narrow_edge_part", [](In& in) { // stands for its first columns
+                     return ops::gathered_bilinear(
+                         in.b, in.rows(Axis::node, 4 * in.width), in.rows(Axis::node, 4 * in.width),
+                         in.rows(Axis::edge, in.width), in.rows(Axis::edge, 4), contraction(in.width));
+                 }});
     t.push_back({"gathered_bilinear/two_parts", [](In& in) {
                      const Value x = in.rows(Axis::node, 4 * in.width); // the same rows at both ends
                      return ops::gathered_bilinear(in.b, x, x, {}, in.rows(Axis::edge, 4),
