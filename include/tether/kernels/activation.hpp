@@ -38,26 +38,43 @@ TETHER_HD inline ValueSlope<F> activate(F x) {
     }
 }
 
-// y[i], slope[i] of x[i]; y may be x; slope may be null.
+// y[i], slope[i] of x[i]; y may be x; slope may be null. On the host every number goes through the same
+// vector code, the last ones in a padded chunk: compilers may fuse a lone number's operations another
+// way, and which numbers are the last ones depends on how lanes are grouped.
 template <Activation kind, class T>
 TETHER_HD inline void activate_all(const T* x, T* y, T* slope, Index n) {
-    Index i = 0;
 #if defined(TETHER_CHUNK_VECTORS)
-    for (; i + chunk_width<T> <= n; i += chunk_width<T>) {
+    constexpr Index width = chunk_width<T>;
+    Index i = 0;
+    for (; i + width <= n; i += width) {
         const auto v = activate<kind>(load_chunk(x + i));
         store_chunk(y + i, v.value);
         if (slope != nullptr) {
             store_chunk(slope + i, v.slope);
         }
     }
-#endif
-    for (; i < n; ++i) {
+    if (i < n) {
+        T padded[width] = {};
+        for (Index k = 0; i + k < n; ++k) {
+            padded[k] = x[i + k];
+        }
+        const auto v = activate<kind>(load_chunk(padded));
+        for (Index k = 0; i + k < n; ++k) {
+            y[i + k] = v.value[k];
+            if (slope != nullptr) {
+                slope[i + k] = v.slope[k];
+            }
+        }
+    }
+#else
+    for (Index i = 0; i < n; ++i) {
         const auto v = activate<kind>(x[i]);
         y[i] = v.value;
         if (slope != nullptr) {
             slope[i] = v.slope;
         }
     }
+#endif
 }
 
 // Calls f with the activation as a compile-time constant.
