@@ -20,12 +20,12 @@ struct Tile {
 // tile += a (Rows x k, element (i, p) at a[i * row_stride + p * k_stride]) times panel.
 template <class T, int Rows, int Vectors>
 [[gnu::always_inline]] inline void accumulate_tile(Tile<T, Rows, Vectors>& tile, const T* a, Index row_stride,
-                                                   Index k_stride, Index k, const T* panel) {
+                                                   Index k_stride, Index k, const T* panel, Index panel_stride) {
     for (Index p = 0; p < k; ++p) {
         Vector<T> right[Vectors];
 #pragma GCC unroll 4
         for (int j = 0; j < Vectors; ++j) {
-            right[j] = load(panel + p * (Vectors * width<T>) + j * width<T>);
+            right[j] = load(panel + p * panel_stride + j * width<T>);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < Rows; ++i) {
@@ -71,7 +71,7 @@ void product_block(std::span<const ProductTerm<T>> terms, const Index* panel_off
     for (std::size_t t = 0; t < terms.size(); ++t) {
         const ProductTerm<T>& term = terms[t];
         accumulate_tile(tile, term.a + row * term.row_stride, term.row_stride, Index{1}, term.k,
-                        term.packed + panel_offset[t]);
+                        term.packed + panel_offset[t], panel_width);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
@@ -100,11 +100,11 @@ constexpr auto product_blocks(std::integer_sequence<int, Rows...>) {
 // One panel of the transposed product for one lane: out[i, 0..panel) over i < columns_a.
 template <class T, int Rows, int Vectors>
 void transposed_block(const T* a, Index row_stride, Index component_stride, Index components, Index rows,
-                      const T* panel, T* out) {
+                      const T* panel, Index panel_stride, Index panel_component, T* out) {
     Tile<T, Rows, Vectors> tile{};
     for (Index m = 0; m < components; ++m) {
-        accumulate_tile(tile, a + m * component_stride, Index{1}, row_stride, rows,
-                        panel + m * rows * (Vectors * width<T>));
+        accumulate_tile(tile, a + m * component_stride, Index{1}, row_stride, rows, panel + m * panel_component,
+                        panel_stride);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
@@ -117,7 +117,7 @@ void transposed_block(const T* a, Index row_stride, Index component_stride, Inde
 
 template <class T, int Vectors, int... Rows>
 constexpr auto transposed_blocks(std::integer_sequence<int, Rows...>) {
-    using Function = void (*)(const T*, Index, Index, Index, Index, const T*, T*);
+    using Function = void (*)(const T*, Index, Index, Index, Index, const T*, Index, Index, T*);
     return std::array<Function, sizeof...(Rows)>{&transposed_block<T, Rows + 1, Vectors>...};
 }
 
@@ -184,15 +184,17 @@ void transposed_panel(std::span<const Index> lane_begin, Index components, const
         ++levels;
     }
     const Index rows_begin = lane_begin.front();
-    const auto needed =
-        static_cast<std::size_t>((lane_begin.back() - rows_begin) * components * panel_width + (levels + 1) * area);
+    // Copying a panel pays when many register blocks read it; a partial panel must be padded.
+    const bool in_place = columns == panel_width && a.columns <= 4 * block_rows;
+    const Index packed_rows = in_place ? 0 : (lane_begin.back() - rows_begin) * components;
+    const auto needed = static_cast<std::size_t>(packed_rows * panel_width + (levels + 1) * area);
     if (scratch.size() < needed) {
         scratch.resize(needed);
     }
     T* level_sum = scratch.data();
     T* current = level_sum + levels * area;
     T* packed = current + area;
-    for (Index l = 0; l < lanes; ++l) {
+    for (Index l = 0; l < lanes && !in_place; ++l) {
         const Index begin = lane_begin[static_cast<std::size_t>(l)];
         pack_rows<T, Vectors>(b, begin, lane_begin[static_cast<std::size_t>(l + 1)] - begin, components, first, columns,
                               packed + (begin - rows_begin) * components * panel_width);
@@ -202,9 +204,15 @@ void transposed_panel(std::span<const Index> lane_begin, Index components, const
         for (Index l = 0; l < lanes; ++l) {
             const Index begin = lane_begin[static_cast<std::size_t>(l)];
             const Index rows = lane_begin[static_cast<std::size_t>(l + 1)] - begin;
-            blocks[static_cast<std::size_t>(count - 1)](a.data + begin * a.row_stride + i, a.row_stride,
-                                                        a.component_stride, components, rows,
-                                                        packed + (begin - rows_begin) * components * panel_width, current);
+            const T* left = a.data + begin * a.row_stride + i;
+            const auto block = blocks[static_cast<std::size_t>(count - 1)];
+            if (in_place) {
+                block(left, a.row_stride, a.component_stride, components, rows, b.data + begin * b.row_stride + first,
+                      b.row_stride, b.component_stride, current);
+            } else {
+                block(left, a.row_stride, a.component_stride, components, rows,
+                      packed + (begin - rows_begin) * components * panel_width, panel_width, rows * panel_width, current);
+            }
             // Binary counter: leaf l completes as many subtrees as l has trailing one bits.
             Index level = 0;
             for (Index bits = l; (bits & 1) != 0; bits >>= 1) {
