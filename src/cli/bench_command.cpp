@@ -42,15 +42,19 @@ void print_json(const run::BenchmarkResult& r, const std::string& device) {
 }
 
 void print_table(const run::BenchmarkResult& r) {
-    fmt::print("{}: {} graphs, {} nodes, {} edges, {} parameters; {} rank(s) x {} thread(s), {}, {} of {} lanes at once\n",
-               r.job, r.batch, r.nodes, r.edges, r.parameters, r.ranks, r.threads, r.instruction_set, r.lanes_at_once, r.lanes);
-    fmt::print("step         {:8.3f} ms median, {:.3f} to {:.3f}\n", r.step_ms.median, r.step_ms.least, r.step_ms.most);
-    fmt::print("  data       {:8.3f}\n  forward    {:8.3f}\n  backward   {:8.3f}\n  reduce     {:8.3f}\n  optimise   {:8.3f}\n"
+    fmt::print("{}: {} graphs, {} nodes, {} edges, {} parameters; {} rank(s) x {} thread(s), {}, {} of {} "
+               "lanes at once\n",
+               r.job, r.batch, r.nodes, r.edges, r.parameters, r.ranks, r.threads, r.instruction_set,
+               r.lanes_at_once, r.lanes);
+    fmt::print("step         {:8.3f} ms median, {:.3f} to {:.3f}\n", r.step_ms.median, r.step_ms.least,
+               r.step_ms.most);
+    fmt::print("  data       {:8.3f}\n  forward    {:8.3f}\n  backward   {:8.3f}\n  reduce     {:8.3f}\n  "
+               "optimise   {:8.3f}\n"
                "  coordinator{:8.3f}\n",
-               r.data_ms.median, r.forward_ms.median, r.backward_ms.median, r.reduce_ms.median, r.optimise_ms.median,
-               r.coordinator_ms.median);
-    fmt::print("work         {:8.3f} GFLOP at least, {:.3f} executed; {:.1f} MB at least\n", r.gflop_step, r.gflop_executed,
-               1e3 * r.gbyte_step);
+               r.data_ms.median, r.forward_ms.median, r.backward_ms.median, r.reduce_ms.median,
+               r.optimise_ms.median, r.coordinator_ms.median);
+    fmt::print("work         {:8.3f} GFLOP at least, {:.3f} executed; {:.1f} MB at least\n", r.gflop_step,
+               r.gflop_executed, 1e3 * r.gbyte_step);
     fmt::print("peak         {:8.1f} GFLOP/s, {:.1f} GB/s (measured)\n", r.peak_gflops, r.peak_gbs);
     fmt::print("floor        {:8.3f} ms; step / floor {:.2f}\n", r.floor_ms(), r.over_floor());
     fmt::print("arena        {:8.1f} MB; {:.2f} allocations per step\n", r.arena_mb, r.allocations_per_step);
@@ -62,19 +66,29 @@ void print_table(const run::BenchmarkResult& r) {
 } // namespace
 
 int bench_command(std::span<const std::string> arguments) {
-    const Usage usage{.command = "bench",
-                      .meaning = "Times whole training steps of a job on its data, with the machine's peak measured just before.",
-                      .positional = "JOB.toml",
-                      .least = 1,
-                      .most = 1,
-                      .flags = {{.name = "--steps", .value = "N", .meaning = "steps that are timed (default 100)"},
-                                {.name = "--warmup", .value = "N", .meaning = "steps before (default 20)"},
-                                {.name = "--threads", .value = "N", .meaning = "threads per rank (default: the cores at hand)"},
-                                {.name = "--set", .value = "key=value", .meaning = "override a key of the job", .repeated = true},
-                                {.name = "--device", .value = "NAME", .meaning = "cpu (default) or cuda", .words = {"cpu", "cuda"}},
-                                {.name = "--profile", .meaning = "also list the time of every operation (first thread)"},
-                                {.name = "--json", .meaning = "print JSON"}},
-                      .example = "tether bench jobs/nbody/segnn_ace.toml --steps 200 --threads 2"};
+    const Usage usage{
+        .command = "bench",
+        .meaning =
+            "Times whole training steps of a job on its data, with the machine's peak measured just before.",
+        .positional = "JOB.toml",
+        .least = 1,
+        .most = 1,
+        .flags = {{.name = "--steps", .value = "N", .meaning = "steps that are timed (default 100)"},
+                  {.name = "--warmup", .value = "N", .meaning = "steps before (default 20)"},
+                  {.name = "--threads",
+                   .value = "N",
+                   .meaning = "threads per rank (default: the cores at hand)"},
+                  {.name = "--set",
+                   .value = "key=value",
+                   .meaning = "override a key of the job",
+                   .repeated = true},
+                  {.name = "--device",
+                   .value = "NAME",
+                   .meaning = "cpu (default) or cuda",
+                   .words = {"cpu", "cuda"}},
+                  {.name = "--profile", .meaning = "also list the time of every operation (first thread)"},
+                  {.name = "--json", .meaning = "print JSON"}},
+        .example = "tether bench jobs/nbody/segnn_ace.toml --steps 200 --threads 2"};
     const Arguments a(usage, arguments);
     if (a.help_shown()) {
         return 0;

@@ -13,28 +13,41 @@ namespace tether::cli {
 namespace {
 
 Usage train_usage() {
-    return {.command = "train",
-            .meaning = "Trains a job. The same command again goes on where it stopped; a finished run is recognised and not "
-                       "repeated. The last line on stdout names the run's folder.",
-            .positional = "JOB.toml",
-            .least = 0,
-            .most = 1,
-            .flags = {{.name = "--set", .value = "key=value", .meaning = "override a key of the job", .repeated = true},
-                      {.name = "--runs", .value = "DIR", .meaning = "folder of runs (default: runs)"},
-                      {.name = "--threads", .value = "N", .meaning = "threads per rank (default: the cores at hand)"},
-                      {.name = "--resume",
-                       .value = "WORD",
-                       .meaning = "auto: go on if there is something (default); never: a fresh run beside it; require",
-                       .words = {"auto", "never", "require"}},
-                      {.name = "--stop-after", .value = "STEP", .meaning = "finish this step, checkpoint, stop"},
-                      {.name = "--max-wall", .value = "SECONDS", .meaning = "checkpoint and stop before this time is up (exit 75)"},
-                      {.name = "--watchdog", .value = "SECONDS", .meaning = "a phase lasting longer ends the job, exit 13 (default: 300)"},
-                      {.name = "--device", .value = "NAME", .meaning = "cpu (default) or cuda", .words = {"cpu", "cuda"}},
-                      {.name = "--check", .meaning = "look for NaN after every operation and name it (slow)"},
-                      {.name = "--dry-run", .meaning = "print parameters, work and memory of a step, train nothing"},
-                      {.name = "--print-job", .meaning = "print the resolved job"},
-                      {.name = "--keys", .meaning = "print all keys of job files"}},
-            .example = "tether train jobs/nbody/segnn_ace.toml --set seed=43 --threads 2"};
+    return {
+        .command = "train",
+        .meaning = "Trains a job. The same command again goes on where it stopped; a finished run is "
+                   "recognised and not "
+                   "repeated. The last line on stdout names the run's folder.",
+        .positional = "JOB.toml",
+        .least = 0,
+        .most = 1,
+        .flags =
+            {{.name = "--set",
+              .value = "key=value",
+              .meaning = "override a key of the job",
+              .repeated = true},
+             {.name = "--runs", .value = "DIR", .meaning = "folder of runs (default: runs)"},
+             {.name = "--threads", .value = "N", .meaning = "threads per rank (default: the cores at hand)"},
+             {.name = "--resume",
+              .value = "WORD",
+              .meaning = "auto: go on if there is something (default); never: a fresh run beside it; require",
+              .words = {"auto", "never", "require"}},
+             {.name = "--stop-after", .value = "STEP", .meaning = "finish this step, checkpoint, stop"},
+             {.name = "--max-wall",
+              .value = "SECONDS",
+              .meaning = "checkpoint and stop before this time is up (exit 75)"},
+             {.name = "--watchdog",
+              .value = "SECONDS",
+              .meaning = "a phase lasting longer ends the job, exit 13 (default: 300)"},
+             {.name = "--device",
+              .value = "NAME",
+              .meaning = "cpu (default) or cuda",
+              .words = {"cpu", "cuda"}},
+             {.name = "--check", .meaning = "look for NaN after every operation and name it (slow)"},
+             {.name = "--dry-run", .meaning = "print parameters, work and memory of a step, train nothing"},
+             {.name = "--print-job", .meaning = "print the resolved job"},
+             {.name = "--keys", .meaning = "print all keys of job files"}},
+        .example = "tether train jobs/nbody/segnn_ace.toml --set seed=43 --threads 2"};
 }
 
 void dry_run(const run::Job& job, parallel::Communicator& world, int threads) {
@@ -45,11 +58,13 @@ void dry_run(const run::Job& job, parallel::Communicator& world, int threads) {
     const models::Work work =
         setup.network->model().step_work(rows.graphs, rows.nodes, rows.edges, setup.network->sites() > 0);
     fmt::print("job           {} ({})\n", job.name, job.short_hash());
-    fmt::print("model         {}, method {}, {} sites\n", job.model.name, job.method.label(), setup.network->sites());
+    fmt::print("model         {}, method {}, {} sites\n", job.model.name, job.method.label(),
+               setup.network->sites());
     fmt::print("parameters    {} equivariant, {} free\n", p.count(ParameterKind::equivariant),
                p.count(ParameterKind::free) + p.count(ParameterKind::gate));
     fmt::print("data          {}: {} training, {} validation, {} test samples\n", setup.set.path,
-               setup.set.samples(data::Split::train).size(), setup.set.samples(data::Split::validation).size(),
+               setup.set.samples(data::Split::train).size(),
+               setup.set.samples(data::Split::validation).size(),
                setup.set.samples(data::Split::test).size());
     fmt::print("batch         {} graphs, {} nodes, {} edges\n", rows.graphs, rows.nodes, rows.edges);
     fmt::print("steps         {} ({} per epoch)\n", setup.total_steps(), setup.steps_per_epoch());

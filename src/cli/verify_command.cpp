@@ -29,16 +29,17 @@ nlohmann::json as_json(const run::PrecisionResult& r) {
 } // namespace
 
 int verify_command(std::span<const std::string> arguments) {
-    const Usage usage{.command = "verify",
-                      .meaning = "Compares this build with an independent implementation: outputs, losses, buffers and "
-                                 "all gradients of a model file, every step of a trajectory file, in float64 and float32. "
-                                 "Numbers are the largest differences relative to the largest entry.",
-                      .positional = "FILE.h5...",
-                      .least = 1,
-                      .most = -1,
-                      .flags = {{.name = "--json", .meaning = "print one JSON list instead of a table"},
-                                {.name = "--all", .meaning = "print every comparison, not only the worst"}},
-                      .example = "tether verify tests/reference/segnn/*.h5"};
+    const Usage usage{
+        .command = "verify",
+        .meaning = "Compares this build with an independent implementation: outputs, losses, buffers and "
+                   "all gradients of a model file, every step of a trajectory file, in float64 and float32. "
+                   "Numbers are the largest differences relative to the largest entry.",
+        .positional = "FILE.h5...",
+        .least = 1,
+        .most = -1,
+        .flags = {{.name = "--json", .meaning = "print one JSON list instead of a table"},
+                  {.name = "--all", .meaning = "print every comparison, not only the worst"}},
+        .example = "tether verify tests/reference/segnn/*.h5"};
     const Arguments a(usage, arguments);
     if (a.help_shown()) {
         return 0;
@@ -56,16 +57,26 @@ int verify_command(std::span<const std::string> arguments) {
             all = all && r.agrees();
             const run::PrecisionResult& failing = r.float64.agrees() ? r.float32 : r.float64;
             const std::string verdict =
-                r.agrees() ? "ok" : fmt::format("DIFFERS at {}", failing.worst() ? failing.worst()->name : "nothing compared");
+                r.agrees() ? "ok"
+                           : fmt::format("DIFFERS at {}",
+                                         failing.worst() ? failing.worst()->name : "nothing compared");
             if (a.has("--json")) {
-                rows.push_back({{"file", path}, {"kind", r.kind}, {"model", r.model}, {"float64", as_json(r.float64)},
-                                {"float32", as_json(r.float32)}, {"note", r.note}, {"agrees", r.agrees()}});
+                rows.push_back({{"file", path},
+                                {"kind", r.kind},
+                                {"model", r.model},
+                                {"float64", as_json(r.float64)},
+                                {"float32", as_json(r.float32)},
+                                {"note", r.note},
+                                {"agrees", r.agrees()}});
             } else {
-                fmt::print("{:<44} {:<10} {:>9} {:>9}  {}{}\n", name, r.kind, cell(r.float64), cell(r.float32), verdict,
-                           r.note.empty() ? "" : " (" + r.note + ")");
+                fmt::print("{:<44} {:<10} {:>9} {:>9}  {}{}\n", name, r.kind, cell(r.float64),
+                           cell(r.float32), verdict, r.note.empty() ? "" : " (" + r.note + ")");
                 for (std::size_t i = 0; a.has("--all") && i < r.float64.comparisons.size(); ++i) {
-                    fmt::print("    {:<60} {:>9.1e} {:>9}\n", r.float64.comparisons[i].name, r.float64.comparisons[i].disagreement,
-                               r.float32.compared ? fmt::format("{:.1e}", r.float32.comparisons[i].disagreement) : "-");
+                    fmt::print("    {:<60} {:>9.1e} {:>9}\n", r.float64.comparisons[i].name,
+                               r.float64.comparisons[i].disagreement,
+                               r.float32.compared
+                                   ? fmt::format("{:.1e}", r.float32.comparisons[i].disagreement)
+                                   : "-");
                 }
             }
         } catch (const Error& e) {

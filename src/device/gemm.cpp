@@ -20,7 +20,8 @@ struct Tile {
 // tile += a (Rows x k, element (i, p) at a[i * row_stride + p * k_stride]) times panel.
 template <class T, int Rows, int Vectors>
 [[gnu::always_inline]] inline void accumulate_tile(Tile<T, Rows, Vectors>& tile, const T* a, Index row_stride,
-                                                   Index k_stride, Index k, const T* panel, Index panel_stride) {
+                                                   Index k_stride, Index k, const T* panel,
+                                                   Index panel_stride) {
     for (Index p = 0; p < k; ++p) {
         Vector<T> right[Vectors];
 #pragma GCC unroll 4
@@ -40,8 +41,8 @@ template <class T, int Rows, int Vectors>
 
 // Rows x (Vectors * width) of c; `columns` of them exist.
 template <class T, int Rows, int Vectors>
-void product_block(std::span<const ProductTerm<T>> terms, const Index* panel_offset, Index row, Index columns, T* c,
-                   Index c_stride, const T* bias, bool accumulate) {
+void product_block(std::span<const ProductTerm<T>> terms, const Index* panel_offset, Index row, Index columns,
+                   T* c, Index c_stride, const T* bias, bool accumulate) {
     constexpr Index panel_width = Vectors * width<T>;
     Tile<T, Rows, Vectors> tile;
     const bool whole = columns == panel_width;
@@ -93,7 +94,8 @@ void product_block(std::span<const ProductTerm<T>> terms, const Index* panel_off
 
 template <class T, int Vectors, int... Rows>
 constexpr auto product_blocks(std::integer_sequence<int, Rows...>) {
-    using Function = void (*)(std::span<const ProductTerm<T>>, const Index*, Index, Index, T*, Index, const T*, bool);
+    using Function =
+        void (*)(std::span<const ProductTerm<T>>, const Index*, Index, Index, T*, Index, const T*, bool);
     return std::array<Function, sizeof...(Rows)>{&product_block<T, Rows + 1, Vectors>...};
 }
 
@@ -103,14 +105,14 @@ void transposed_block(const T* a, Index row_stride, Index component_stride, Inde
                       const T* panel, Index panel_stride, Index panel_component, T* out) {
     Tile<T, Rows, Vectors> tile{};
     for (Index m = 0; m < components; ++m) {
-        accumulate_tile(tile, a + m * component_stride, Index{1}, row_stride, rows, panel + m * panel_component,
-                        panel_stride);
+        accumulate_tile(tile, a + m * component_stride, Index{1}, row_stride, rows,
+                        panel + m * panel_component, panel_stride);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 4
         for (int j = 0; j < Vectors; ++j) {
-            store(out + i * (Vectors * width<T>) + j * width<T>, tile.v[i][j]);
+            store(out + i * (Vectors * width<T>)+j * width<T>, tile.v[i][j]);
         }
     }
 }
@@ -130,13 +132,13 @@ constexpr Index next_block(Index left) {
 }
 
 template <class T, int Vectors>
-void multiply_panel(Index rows, std::span<const ProductTerm<T>> terms, const Index* panel_offset, Index columns, T* c,
-                    Index c_stride, const T* bias, bool accumulate) {
+void multiply_panel(Index rows, std::span<const ProductTerm<T>> terms, const Index* panel_offset,
+                    Index columns, T* c, Index c_stride, const T* bias, bool accumulate) {
     static constexpr auto blocks = product_blocks<T, Vectors>(all_rows);
     for (Index row = 0; row < rows;) {
         const Index count = next_block(rows - row);
-        blocks[static_cast<std::size_t>(count - 1)](terms, panel_offset, row, columns, c + row * c_stride, c_stride,
-                                                    bias, accumulate);
+        blocks[static_cast<std::size_t>(count - 1)](terms, panel_offset, row, columns, c + row * c_stride,
+                                                    c_stride, bias, accumulate);
         row += count;
     }
 }
@@ -150,7 +152,8 @@ void add(T* __restrict__ to, const T* __restrict__ left, Index n) {
 
 // Copies the panel's columns of rows [begin, begin + rows) side by side: components, then rows.
 template <class T, int Vectors>
-void pack_rows(const Factor<T>& b, Index begin, Index rows, Index components, Index first, Index columns, T* packed) {
+void pack_rows(const Factor<T>& b, Index begin, Index rows, Index components, Index first, Index columns,
+               T* packed) {
     constexpr Index panel_width = Vectors * width<T>;
     for (Index m = 0; m < components; ++m) {
         for (Index r = 0; r < rows; ++r) {
@@ -172,8 +175,9 @@ void pack_rows(const Factor<T>& b, Index begin, Index rows, Index components, In
 // All rows of the result for one panel of columns. Register blocks outside, lanes inside: the partial
 // sums of the tree are a few register blocks and stay in the first-level cache.
 template <class T, int Vectors>
-void transposed_panel(std::span<const Index> lane_begin, Index components, const Factor<T>& a, const Factor<T>& b,
-                      Index first, T* c, Index c_stride, bool accumulate, std::vector<T>& scratch) {
+void transposed_panel(std::span<const Index> lane_begin, Index components, const Factor<T>& a,
+                      const Factor<T>& b, Index first, T* c, Index c_stride, bool accumulate,
+                      std::vector<T>& scratch) {
     static constexpr auto blocks = transposed_blocks<T, Vectors>(all_rows);
     constexpr Index panel_width = Vectors * width<T>;
     constexpr Index area = block_rows * panel_width;
@@ -196,8 +200,8 @@ void transposed_panel(std::span<const Index> lane_begin, Index components, const
     T* packed = current + area;
     for (Index l = 0; l < lanes && !in_place; ++l) {
         const Index begin = lane_begin[static_cast<std::size_t>(l)];
-        pack_rows<T, Vectors>(b, begin, lane_begin[static_cast<std::size_t>(l + 1)] - begin, components, first, columns,
-                              packed + (begin - rows_begin) * components * panel_width);
+        pack_rows<T, Vectors>(b, begin, lane_begin[static_cast<std::size_t>(l + 1)] - begin, components,
+                              first, columns, packed + (begin - rows_begin) * components * panel_width);
     }
     for (Index i = 0; i < a.columns;) {
         const Index count = next_block(a.columns - i);
@@ -207,11 +211,12 @@ void transposed_panel(std::span<const Index> lane_begin, Index components, const
             const T* left = a.data + begin * a.row_stride + i;
             const auto block = blocks[static_cast<std::size_t>(count - 1)];
             if (in_place) {
-                block(left, a.row_stride, a.component_stride, components, rows, b.data + begin * b.row_stride + first,
-                      b.row_stride, b.component_stride, current);
+                block(left, a.row_stride, a.component_stride, components, rows,
+                      b.data + begin * b.row_stride + first, b.row_stride, b.component_stride, current);
             } else {
                 block(left, a.row_stride, a.component_stride, components, rows,
-                      packed + (begin - rows_begin) * components * panel_width, panel_width, rows * panel_width, current);
+                      packed + (begin - rows_begin) * components * panel_width, panel_width,
+                      rows * panel_width, current);
             }
             // Binary counter: leaf l completes as many subtrees as l has trailing one bits.
             Index level = 0;
@@ -269,8 +274,7 @@ void pack(const T* w, Index k_stride, Index n_stride, Index k, Index n, T* packe
                 const Index i1 = std::min(i0 + stripe, k);
                 for (Index j = 0; j < panel; ++j) {
                     for (Index i = i0; i < i1; ++i) {
-                        packed[i * panel + j] =
-                            j < columns ? w[i * k_stride + (first + j) * n_stride] : T(0);
+                        packed[i * panel + j] = j < columns ? w[i * k_stride + (first + j) * n_stride] : T(0);
                     }
                 }
             }
@@ -296,9 +300,11 @@ void multiply(Index rows, std::span<const ProductTerm<T>> terms, Index n, T* c, 
                 offset[s] = first * some[s].k;
             }
             if (panel == width<T>) {
-                multiply_panel<T, 1>(rows, some, offset, columns, c + first, c_stride, panel_bias, accumulate || t > 0);
+                multiply_panel<T, 1>(rows, some, offset, columns, c + first, c_stride, panel_bias,
+                                     accumulate || t > 0);
             } else {
-                multiply_panel<T, 2>(rows, some, offset, columns, c + first, c_stride, panel_bias, accumulate || t > 0);
+                multiply_panel<T, 2>(rows, some, offset, columns, c + first, c_stride, panel_bias,
+                                     accumulate || t > 0);
             }
         }
         first += columns;
@@ -319,12 +325,12 @@ void multiply_transposed(std::span<const Index> lane_begin, Index components, Fa
     }
 }
 
-#define TETHER_INSTANTIATE(T)                                                                                          \
-    template Index packed_size<T>(Index, Index);                                                                       \
-    template void pack<T>(const T*, Index, Index, Index, Index, T*);                                                   \
-    template void multiply<T>(Index, std::span<const ProductTerm<T>>, Index, T*, Index, const T*, bool);               \
-    template void multiply_transposed<T>(std::span<const Index>, Index, Factor<T>, Factor<T>, T*, Index, bool,         \
-                                         std::vector<T>&);
+#define TETHER_INSTANTIATE(T)                                                                                \
+    template Index packed_size<T>(Index, Index);                                                             \
+    template void pack<T>(const T*, Index, Index, Index, Index, T*);                                         \
+    template void multiply<T>(Index, std::span<const ProductTerm<T>>, Index, T*, Index, const T*, bool);     \
+    template void multiply_transposed<T>(std::span<const Index>, Index, Factor<T>, Factor<T>, T*, Index,     \
+                                         bool, std::vector<T>&);
 TETHER_INSTANTIATE(float)
 TETHER_INSTANTIATE(double)
 

@@ -13,27 +13,38 @@ namespace tether::layers {
 
 Value batch_norm(Builder& b, const std::string& name, Value x, ParameterKind kind, bool training) {
     const Index columns = b.info(x).columns;
-    const Value weight = b.parameter({.name = name + ".weight", .shape = {columns}, .kind = kind, .initial = Initial::constant(1)});
-    const Value bias = b.parameter({.name = name + ".bias", .shape = {columns}, .kind = kind, .initial = Initial::constant(0)});
-    const ops::BatchNormState state{b.state({.name = name + ".running_mean", .shape = {columns}, .initial = 0}),
-                                    b.state({.name = name + ".running_var", .shape = {columns}, .initial = 1}),
-                                    b.state({.name = name + ".num_batches_tracked", .shape = {}, .initial = 0})};
+    const Value weight = b.parameter(
+        {.name = name + ".weight", .shape = {columns}, .kind = kind, .initial = Initial::constant(1)});
+    const Value bias = b.parameter(
+        {.name = name + ".bias", .shape = {columns}, .kind = kind, .initial = Initial::constant(0)});
+    const ops::BatchNormState state{
+        b.state({.name = name + ".running_mean", .shape = {columns}, .initial = 0}),
+        b.state({.name = name + ".running_var", .shape = {columns}, .initial = 1}),
+        b.state({.name = name + ".num_batches_tracked", .shape = {}, .initial = 0})};
     return ops::batch_norm(b, x, weight, bias, state, {.training = training});
 }
 
-Value spectral_linear(Builder& b, const std::string& name, Value x, Index out, ParameterKind kind, bool training) {
+Value spectral_linear(Builder& b, const std::string& name, Value x, Index out, ParameterKind kind,
+                      bool training) {
     constexpr int iterations = 5;
     const Index in = b.info(x).columns;
     const double bound = 1 / std::sqrt(static_cast<double>(in));
     const std::string parametrization = name + ".parametrizations.weight.";
-    const Value weight = b.parameter({.name = parametrization + "original", .shape = {out, in}, .kind = kind, .initial = Initial::uniform(bound)});
-    const Value bias = b.parameter({.name = name + ".bias", .shape = {out}, .kind = kind, .initial = Initial::uniform(bound)});
+    const Value weight = b.parameter({.name = parametrization + "original",
+                                      .shape = {out, in},
+                                      .kind = kind,
+                                      .initial = Initial::uniform(bound)});
+    const Value bias = b.parameter(
+        {.name = name + ".bias", .shape = {out}, .kind = kind, .initial = Initial::uniform(bound)});
     const std::string original = parametrization + "original";
-    const Value u = b.state({.name = parametrization + "0._u", .shape = {out}, .spectral_weight = original,
+    const Value u = b.state({.name = parametrization + "0._u",
+                             .shape = {out},
+                             .spectral_weight = original,
                              .spectral_left = true});
     const Value v = b.state({.name = parametrization + "0._v", .shape = {in}, .spectral_weight = original});
     const Value y = ops::linear(b, {x}, weight, out);
-    return ops::add_bias(b, ops::divide_by_spectral_norm(b, y, weight, u, v, out, in, training ? iterations : 0), bias);
+    return ops::add_bias(
+        b, ops::divide_by_spectral_norm(b, y, weight, u, v, out, in, training ? iterations : 0), bias);
 }
 
 template <class T>
@@ -93,8 +104,8 @@ void initialise_spectral(const ParameterSet& parameters, const StateSet& states,
     }
 }
 
-template void initialise_spectral<float>(const ParameterSet&, const StateSet&, std::uint64_t, const std::vector<float>&,
-                                         std::vector<float>&);
+template void initialise_spectral<float>(const ParameterSet&, const StateSet&, std::uint64_t,
+                                         const std::vector<float>&, std::vector<float>&);
 template void initialise_spectral<double>(const ParameterSet&, const StateSet&, std::uint64_t,
                                           const std::vector<double>&, std::vector<double>&);
 

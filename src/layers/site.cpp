@@ -7,7 +7,8 @@
 
 namespace tether::layers {
 
-Value Sites::add(Builder& b, const std::string& name, Value equivariant, const std::function<Value()>& free_branch) {
+Value Sites::add(Builder& b, const std::string& name, Value equivariant,
+                 const std::function<Value()>& free_branch) {
     const auto found = std::ranges::find(sites_, name, &SiteInfo::name);
     check(found != sites_.end(), "site {} is not in the model's list", name);
     if (gate_ == Gate::absent) {
@@ -20,7 +21,10 @@ Value Sites::add(Builder& b, const std::string& name, Value equivariant, const s
     Value sum;
     switch (gate_) {
     case Gate::trained:
-        site.gate = b.parameter({.name = found->gate, .shape = {}, .kind = ParameterKind::gate, .initial = Initial::constant(initial_gate_)});
+        site.gate = b.parameter({.name = found->gate,
+                                 .shape = {},
+                                 .kind = ParameterKind::gate,
+                                 .initial = Initial::constant(initial_gate_)});
         sum = ops::gated_add(b, equivariant, site.gate, site.free);
         break;
     case Gate::controlled:

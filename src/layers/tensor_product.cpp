@@ -25,10 +25,10 @@ using symmetry::TensorPaths;
 // A run of copies of one irrep in one input, and where its rows lie in the merged first factor.
 struct Slot {
     int input = 0;
-    Index column = 0;    // in the input
+    Index column = 0; // in the input
     Index copies = 0;
     Irrep ir;
-    Index merged = 0;    // term of TensorPaths::a
+    Index merged = 0;     // term of TensorPaths::a
     Index first_copy = 0; // within that term
 };
 
@@ -62,8 +62,8 @@ struct Product {
     std::optional<Value> bias;
 };
 
-Product declare(Builder& b, const std::string& name, const std::vector<Irreps>& inputs, const Irreps& attributes,
-                const Irreps& out, const TensorProductOptions& options) {
+Product declare(Builder& b, const std::string& name, const std::vector<Irreps>& inputs,
+                const Irreps& attributes, const Irreps& out, const TensorProductOptions& options) {
     Irreps first;
     for (const Irreps& i : inputs) {
         first = first + i;
@@ -86,7 +86,8 @@ Product declare(Builder& b, const std::string& name, const std::vector<Irreps>& 
     Initial bias_initial = Initial::uniform(0);
     for (Index c = 0; c < p.out.size(); ++c) {
         if (p.out[c].ir.scalar()) {
-            check(p.out.offset(c) == scalars, "{}: the 0e terms of {} must come first", name, p.out.to_string());
+            check(p.out.offset(c) == scalars, "{}: the 0e terms of {} must come first", name,
+                  p.out.to_string());
             scalars += p.out[c].mul;
             bias_initial.pieces.emplace_back(p.out[c].mul, bound(c));
         }
@@ -100,14 +101,14 @@ Product declare(Builder& b, const std::string& name, const std::vector<Irreps>& 
 
 // The weights of one path between a slot's copies and copy v of the attribute term.
 WeightView view(const TensorPath& path, const Slot& slot, Index v) {
-    return {path.offset + (slot.first_copy * path.mul_b + v) * path.mul_c, path.mul_b * path.mul_c, 1, slot.copies,
-            path.mul_c};
+    return {path.offset + (slot.first_copy * path.mul_b + v) * path.mul_c, path.mul_b * path.mul_c, 1,
+            slot.copies, path.mul_c};
 }
 
 // Terms of the contraction of path (a, b, c) for attribute copy v: x block i of `in_length` channels
 // at `in`, result block k at `out`, each coefficient times sqrt(2 l_c + 1).
-void contract(ops::BilinearMap& map, const TensorPaths& paths, const TensorPath& path, Irrep a, Index v, Index in,
-              Index out, Index length) {
+void contract(ops::BilinearMap& map, const TensorPaths& paths, const TensorPath& path, Irrep a, Index v,
+              Index in, Index out, Index length) {
     const auto& tensor = symmetry::clebsch_gordan(a.l, paths.b[path.b].ir.l, paths.c[path.c].ir.l);
     const double factor = std::sqrt(static_cast<double>(paths.c[path.c].ir.dim()));
     for (const auto& e : tensor.entries) {
@@ -128,7 +129,8 @@ public:
             const auto key = std::make_tuple(slot.ir.l, slot.ir.parity, path.b, v, path.c);
             if (!region_.contains(key)) {
                 region_[key] = columns_;
-                contract(map_, product_.paths, path, slot.ir, v, columns_, product_.out.offset(path.c), path.mul_c);
+                contract(map_, product_.paths, path, slot.ir, v, columns_, product_.out.offset(path.c),
+                         path.mul_c);
                 columns_ += slot.ir.dim() * path.mul_c;
             }
             const Index column = region_[key];
@@ -180,8 +182,8 @@ Value tensor_product(Builder& b, const std::string& name, const std::vector<Feat
     std::vector<Irreps> irreps;
     std::vector<Value> values;
     for (const Features& f : inputs) {
-        check(b.info(f.value).columns == f.irreps.dim(), "{}: {} columns for {}", name, b.info(f.value).columns,
-              f.irreps.to_string());
+        check(b.info(f.value).columns == f.irreps.dim(), "{}: {} columns for {}", name,
+              b.info(f.value).columns, f.irreps.to_string());
         irreps.push_back(f.irreps.simplified());
         values.push_back(f.value);
     }
@@ -230,7 +232,8 @@ Value tensor_product(Builder& b, const std::string& name, const std::vector<Feat
                                      ? ops::bilinear(b, values[i], attributes.value, contraction[i])
                                      : values[i]);
         }
-        sum = ops::block_linear(b, contracted, p.weight, after, before.columns() > 0 ? std::optional<Value>{} : p.bias);
+        sum = ops::block_linear(b, contracted, p.weight, after,
+                                before.columns() > 0 ? std::optional<Value>{} : p.bias);
     }
     if (before.columns() == 0) {
         check(sum.has_value(), "{}: no path leads to {}", name, out.to_string());
@@ -242,7 +245,8 @@ Value tensor_product(Builder& b, const std::string& name, const std::vector<Feat
 }
 
 Value message_tensor_product(Builder& b, const std::string& name, const Features& node, Value extra,
-                             const Features& attributes, const Irreps& out, const TensorProductOptions& options) {
+                             const Features& attributes, const Irreps& out,
+                             const TensorProductOptions& options) {
     const Irreps hidden = node.irreps.simplified();
     const Irreps scalars({{b.info(extra).columns, Irrep{0, 1}}});
     const Product p = declare(b, name, {hidden, hidden, scalars}, attributes.irreps, out, options);
@@ -258,7 +262,8 @@ Value message_tensor_product(Builder& b, const std::string& name, const Features
     linear[0].columns = weights.columns();
     linear[1].columns = weights.columns();
     for (const ops::Block& block : linear[2].blocks) { // scalars come first, and so do their regions
-        linear[2].columns = std::max(linear[2].columns, block.column + block.components * block.component_stride);
+        linear[2].columns =
+            std::max(linear[2].columns, block.column + block.components * block.component_stride);
     }
     const Value at_receiver = ops::block_linear(b, {node.value}, p.weight, linear[0]);
     const Value at_sender = ops::block_linear(b, {node.value}, p.weight, linear[1]);

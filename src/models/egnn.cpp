@@ -28,8 +28,8 @@ Value coordinate_branch(Builder& b, Index k, Value x, Index hidden, bool trainin
     const std::string name = numbered("pos_interactions_x", k);
     const ParameterKind kind = ParameterKind::free;
     const Value p = layers::linear(b, "pos_linear_x", {x}, 3, {.kind = kind});
-    const Value first = layers::spectral_linear(b, name + ".1", layers::batch_norm(b, name + ".0", p, kind, training),
-                                                hidden, kind, training);
+    const Value first = layers::spectral_linear(
+        b, name + ".1", layers::batch_norm(b, name + ".0", p, kind, training), hidden, kind, training);
     const Value activated = ops::activation(b, first, Activation::silu);
     const Value second = layers::batch_norm(b, name + ".3", activated, kind, training);
     return layers::spectral_linear(b, name + ".4", second, 3, kind, training);
@@ -37,8 +37,8 @@ Value coordinate_branch(Builder& b, Index k, Value x, Index hidden, bool trainin
 
 } // namespace
 
-EgnnLayerState egnn_layer(Builder& b, const std::string& name, Value h, Value x, Value velocity, Value edge_feature,
-                          Index hidden) {
+EgnnLayerState egnn_layer(Builder& b, const std::string& name, Value h, Value x, Value velocity,
+                          Value edge_feature, Index hidden) {
     const layers::LinearOptions silu{.activation = Activation::silu};
     // r_ij = x_i - x_j, i the receiver
     const Value difference = ops::gather(b, {.at_receiver = x, .at_sender = x, .sender_factor = -1});
@@ -51,12 +51,17 @@ EgnnLayerState egnn_layer(Builder& b, const std::string& name, Value h, Value x,
     const auto bias = layers::linear_bias(b, name + ".edge_mlp.0", hidden, total, {});
     const Value at_receiver = ops::linear_part(b, h, weight, hidden, total, 0);
     const Value at_sender = ops::linear_part(b, h, weight, hidden, total, hidden);
-    const ops::BlockLinear edge_map{
-        hidden,
-        {{0, 0, 1, hidden, {{0, 0, 0, {2 * hidden, 1, total, 1, hidden}},
-                            {1, 0, 0, {2 * hidden + 1, 1, total, features, hidden}}}}}};
+    const ops::BlockLinear edge_map{hidden,
+                                    {{0,
+                                      0,
+                                      1,
+                                      hidden,
+                                      {{0, 0, 0, {2 * hidden, 1, total, 1, hidden}},
+                                       {1, 0, 0, {2 * hidden + 1, 1, total, features, hidden}}}}}};
     const Value on_edge = ops::block_linear(b, {radial, edge_feature}, weight, edge_map, bias);
-    const Value first = ops::gather(b, {.at_receiver = at_receiver, .at_sender = at_sender, .on_edge = on_edge,
+    const Value first = ops::gather(b, {.at_receiver = at_receiver,
+                                        .at_sender = at_sender,
+                                        .on_edge = on_edge,
                                         .activation = Activation::silu});
     const Value message = layers::linear(b, name + ".edge_mlp.2", {first}, hidden, silu);
 
@@ -71,8 +76,9 @@ EgnnLayerState egnn_layer(Builder& b, const std::string& name, Value h, Value x,
     const Value new_x = ops::add(b, {x, moved, ops::scale_rows(b, velocity, drift)});
 
     const Value gathered = ops::sum_at_receiver(b, message);
-    const Value update = layers::linear(b, name + ".node_mlp.2",
-                                        {layers::linear(b, name + ".node_mlp.0", {h, gathered}, hidden, silu)}, hidden);
+    const Value update =
+        layers::linear(b, name + ".node_mlp.2",
+                       {layers::linear(b, name + ".node_mlp.0", {h, gathered}, hidden, silu)}, hidden);
     return {ops::add(b, {h, update}), new_x, message};
 }
 
@@ -80,7 +86,8 @@ std::vector<layers::SiteInfo> Egnn::sites() const {
     std::vector<layers::SiteInfo> sites;
     for (const char* what : {"h", "x"}) {
         for (Index k = 0; k < settings_.layers; ++k) {
-            sites.push_back({"layer" + std::to_string(k) + "." + what, numbered(std::string("gammas_") + what, k)});
+            sites.push_back(
+                {"layer" + std::to_string(k) + "." + what, numbered(std::string("gammas_") + what, k)});
         }
     }
     return sites;
@@ -98,10 +105,12 @@ Value Egnn::record(Recording& r) const {
         edge_feature = r.input({"edge_feature", {Axis::edge, 1}, 2});
     } else {
         const Value charge = r.input({"charge", nodes, 1});
-        const Value difference = ops::gather(b, {.at_receiver = position, .at_sender = position, .sender_factor = -1});
+        const Value difference =
+            ops::gather(b, {.at_receiver = position, .at_sender = position, .sender_factor = -1});
         node_feature = ops::row_norm(b, velocity);
-        edge_feature = ops::concatenate(b, {ops::multiply(b, ops::at_receiver(b, charge), ops::at_sender(b, charge)),
-                                            ops::row_dot(b, difference, difference)});
+        edge_feature =
+            ops::concatenate(b, {ops::multiply(b, ops::at_receiver(b, charge), ops::at_sender(b, charge)),
+                                 ops::row_dot(b, difference, difference)});
     }
     Value h = layers::linear(b, "embedding", {node_feature}, hidden);
     r.output("after_embedding", h);
@@ -112,7 +121,8 @@ Value Egnn::record(Recording& r) const {
     }
     for (Index k = 0; k < settings_.layers; ++k) {
         const Value entering = x;
-        const EgnnLayerState next = egnn_layer(b, "gcl_" + std::to_string(k), h, x, velocity, edge_feature, hidden);
+        const EgnnLayerState next =
+            egnn_layer(b, "gcl_" + std::to_string(k), h, x, velocity, edge_feature, hidden);
         const std::string layer = "layer" + std::to_string(k);
         h = r.sites.add(b, layer + ".h", next.h, [&] {
             q = feature_branch(b, k, q, hidden, r.training);

@@ -20,13 +20,15 @@ using symmetry::Irreps;
 
 const Extent node_rows{Axis::node, 1};
 
-Value gated_product(Builder& b, const std::string& name, const std::vector<Features>& inputs, const Features& attributes,
-                    const Irreps& out) {
-    return layers::gate(b, layers::tensor_product(b, name, inputs, attributes, layers::before_gate(out)), out);
+Value gated_product(Builder& b, const std::string& name, const std::vector<Features>& inputs,
+                    const Features& attributes, const Irreps& out) {
+    return layers::gate(b, layers::tensor_product(b, name, inputs, attributes, layers::before_gate(out)),
+                        out);
 }
 
 // Free branch: a perceptron of three layers on the plain columns, published order outside.
-Value free_branch(Builder& b, const std::string& name, const std::vector<Value>& inputs, const Irreps& hidden) {
+Value free_branch(Builder& b, const std::string& name, const std::vector<Value>& inputs,
+                  const Irreps& hidden) {
     const std::vector<Index> order = symmetry::component_major_order(hidden);
     const Index width = hidden.dim();
     std::vector<Index> input_order;
@@ -36,9 +38,11 @@ Value free_branch(Builder& b, const std::string& name, const std::vector<Value>&
         }
     }
     const ParameterKind kind = ParameterKind::free;
-    const Value first = layers::linear(b, name + ".0", inputs, 2 * width,
-                                       {.activation = Activation::gelu, .kind = kind, .input_order = input_order});
-    const Value second = layers::linear(b, name + ".2", {first}, width, {.activation = Activation::gelu, .kind = kind});
+    const Value first =
+        layers::linear(b, name + ".0", inputs, 2 * width,
+                       {.activation = Activation::gelu, .kind = kind, .input_order = input_order});
+    const Value second =
+        layers::linear(b, name + ".2", {first}, width, {.activation = Activation::gelu, .kind = kind});
     return layers::linear(b, name + ".4", {second}, width, {.kind = kind, .output_order = order});
 }
 
@@ -52,8 +56,10 @@ Value instance_norm(Builder& b, const std::string& name, Value x, const Irreps& 
         copies += irreps[t].mul;
         scalars += scalar ? irreps[t].mul : 0;
     }
-    const Value weight = b.parameter({.name = name + ".weight", .shape = {copies}, .initial = Initial::constant(1)});
-    const Value bias = b.parameter({.name = name + ".bias", .shape = {scalars}, .initial = Initial::constant(0)});
+    const Value weight =
+        b.parameter({.name = name + ".weight", .shape = {copies}, .initial = Initial::constant(1)});
+    const Value bias =
+        b.parameter({.name = name + ".bias", .shape = {scalars}, .initial = Initial::constant(0)});
     return ops::instance_norm(b, x, weight, bias, terms, 1e-5);
 }
 
@@ -76,7 +82,8 @@ Segnn::Segnn(SegnnSettings settings) : settings_(std::move(settings)) {
     attributes_ = Irreps::spherical(settings_.lmax_attributes);
     check(settings_.layers >= 1, "segnn: layers = {}, expected at least 1", settings_.layers);
     check(!settings_.hidden.empty() && settings_.hidden[0].ir.scalar(),
-          "segnn: hidden = \"{}\", expected irreps that begin with scalars (0e)", settings_.hidden.to_string());
+          "segnn: hidden = \"{}\", expected irreps that begin with scalars (0e)",
+          settings_.hidden.to_string());
 }
 
 std::vector<layers::SiteInfo> Segnn::sites() const {
@@ -137,11 +144,13 @@ Value Segnn::record(Recording& r) const {
         input = {r.input({"feature", node_rows, settings_.species}),
                  Irreps({{settings_.species, symmetry::Irrep{0, 1}}})};
     }
-    const SegnnAttributes a = segnn_attributes(b, position, velocity, settings_.lmax_attributes, settings_.harmonics);
+    const SegnnAttributes a =
+        segnn_attributes(b, position, velocity, settings_.lmax_attributes, settings_.harmonics);
     if (node_task) {
         const Value charge = r.input({"charge", node_rows, 1});
-        extra = ops::concatenate(b, {ops::row_norm(b, a.difference),
-                                     ops::multiply(b, ops::at_receiver(b, charge), ops::at_sender(b, charge))});
+        extra =
+            ops::concatenate(b, {ops::row_norm(b, a.difference),
+                                 ops::multiply(b, ops::at_receiver(b, charge), ops::at_sender(b, charge))});
     } else {
         extra = ops::row_dot(b, a.difference, a.difference);
     }
@@ -155,13 +164,15 @@ Value Segnn::record(Recording& r) const {
         const std::string site = "layer" + std::to_string(k) + ".update";
         const Value before = layers::message_tensor_product(b, name + ".message_layer_1", {x, hidden}, extra,
                                                             edge_attributes, layers::before_gate(hidden));
-        const Value message = gated_product(b, name + ".message_layer_2", {{layers::gate(b, before, hidden), hidden}},
-                                            edge_attributes, hidden);
+        const Value message =
+            gated_product(b, name + ".message_layer_2", {{layers::gate(b, before, hidden), hidden}},
+                          edge_attributes, hidden);
         const Value gathered = ops::sum_at_receiver(b, message);
         const Value first = gated_product(b, name + ".update_layer_1", {{x, hidden}, {gathered, hidden}},
                                           node_attributes, hidden);
-        const Value s = r.sites.add(b, site + "1", first,
-                                    [&] { return free_branch(b, name + ".lin_noneq1", {x, gathered}, hidden); });
+        const Value s = r.sites.add(b, site + "1", first, [&] {
+            return free_branch(b, name + ".lin_noneq1", {x, gathered}, hidden);
+        });
         const Value second =
             layers::tensor_product(b, name + ".update_layer_2", {{s, hidden}}, node_attributes, hidden);
         const Value d = r.sites.add(b, site + "2", second,
@@ -175,7 +186,8 @@ Value Segnn::record(Recording& r) const {
     x = gated_product(b, "pre_pool1", {{x, hidden}}, node_attributes, hidden);
     r.output("pre_pool1", x);
     if (node_task) {
-        const Value step = layers::tensor_product(b, "pre_pool2", {{x, hidden}}, node_attributes, Irreps::parse("1x1o"));
+        const Value step =
+            layers::tensor_product(b, "pre_pool2", {{x, hidden}}, node_attributes, Irreps::parse("1x1o"));
         const Value moved = ops::add(b, {position, step});
         r.output("position", moved);
         return moved;
@@ -201,11 +213,13 @@ Work Segnn::step_work(Index, Index node_count, Index edge_count, bool branches) 
     const Irreps gated = layers::before_gate(hidden);
     const auto d = static_cast<double>(hidden.dim());
     const bool node_task = settings_.task == SegnnTask::node;
-    const Irreps input = node_task ? Irreps::parse("2x1o+1x0e") : Irreps({{settings_.species, symmetry::Irrep{0, 1}}});
+    const Irreps input =
+        node_task ? Irreps::parse("2x1o+1x0e") : Irreps({{settings_.species, symmetry::Irrep{0, 1}}});
     // Multiply-adds forward; the first message product acts on nodes, weights before contraction.
     const double message_nodes = 2 * product_work(hidden, attributes_, gated, true);
     const double message_edges = product_work(hidden, attributes_, gated, false);
-    const double update = 2 * product_work(hidden, attributes_, gated, false) + product_work(hidden, attributes_, hidden, false);
+    const double update = 2 * product_work(hidden, attributes_, gated, false) +
+                          product_work(hidden, attributes_, hidden, false);
     const double head = product_work(hidden, attributes_, gated, false) +
                         product_work(hidden, attributes_, Irreps::parse(node_task ? "1x1o" : "1x0e"), false);
     const double perceptrons = (2 * d * 2 * d + 2 * d * d + d * d) + (d * 2 * d + 2 * d * d + d * d);

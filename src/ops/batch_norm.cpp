@@ -59,8 +59,10 @@ public:
                 if (r.commits_state && r.has_out(3)) {
                     const double unbiased = variance * count / std::max(1.0, count - 1);
                     const double keep = 1 - options_.momentum;
-                    r.out(3)[c] = static_cast<T>(keep * static_cast<double>(r.in(3)[c]) + options_.momentum * mean);
-                    r.out(4)[c] = static_cast<T>(keep * static_cast<double>(r.in(4)[c]) + options_.momentum * unbiased);
+                    r.out(3)[c] =
+                        static_cast<T>(keep * static_cast<double>(r.in(3)[c]) + options_.momentum * mean);
+                    r.out(4)[c] =
+                        static_cast<T>(keep * static_cast<double>(r.in(4)[c]) + options_.momentum * unbiased);
                 }
             } else {
                 mean = static_cast<double>(r.in(3)[c]);
@@ -156,10 +158,9 @@ void BatchNorm::reverse(Reverse& r) const {
     const WeightView all{0, 0, 1, 1, x.columns};
     const Value weight_gradient = b.parameter_gradient(r.in(1), {all});
     const Value bias_gradient = b.parameter_gradient(r.in(2), {all});
-    const Value dx =
-        b.append_all(std::make_shared<BatchNormBackward>(options_.training),
-                     {r.gradient(0), r.out(1), r.out(2), r.in(1)}, {{x.extent, x.columns}})
-            .front();
+    const Value dx = b.append_all(std::make_shared<BatchNormBackward>(options_.training),
+                                  {r.gradient(0), r.out(1), r.out(2), r.in(1)}, {{x.extent, x.columns}})
+                         .front();
     b.program().nodes.back().out = {dx, weight_gradient, bias_gradient};
     if (r.wants(0)) {
         r.add(0, dx);
@@ -172,8 +173,8 @@ Value batch_norm(Builder& b, Value x, Value weight, Value bias, const BatchNormS
                  const BatchNormOptions& options) {
     const ValueInfo i = b.info(x);
     for (const Value v : {weight, bias, state.mean, state.variance}) {
-        check(b.info(v).columns == i.columns, "batch_norm: {} columns, {} in {}", i.columns, b.info(v).columns,
-              b.info(v).name);
+        check(b.info(v).columns == i.columns, "batch_norm: {} columns, {} in {}", i.columns,
+              b.info(v).columns, b.info(v).name);
     }
     const Value y = b.append_all(std::make_shared<BatchNorm>(options),
                                  {x, weight, bias, state.mean, state.variance, state.count},

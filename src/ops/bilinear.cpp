@@ -39,11 +39,13 @@ Tables tabulate(const BilinearMap& map) {
         empty_until(column);
         const auto first = static_cast<Index>(tables.entries.size());
         for (const BilinearTerm& t : terms) {
-            check(t.length == terms.front().length, "bilinear: blocks of different length at column {}", column);
+            check(t.length == terms.front().length, "bilinear: blocks of different length at column {}",
+                  column);
             tables.entries.push_back({t.x_column, t.attribute, t.coefficient});
         }
         next = column + terms.front().length;
-        tables.blocks.push_back({column, terms.front().length, first, static_cast<Index>(tables.entries.size())});
+        tables.blocks.push_back(
+            {column, terms.front().length, first, static_cast<Index>(tables.entries.size())});
     }
     empty_until(map.columns);
     return tables;
@@ -116,8 +118,8 @@ public:
         }
         const Topology& t = r.batch->topology;
         for (Index e = 0; e < r.in_rows(0); ++e) {
-            kernels::bilinear_row(tables_.blocks.data(), static_cast<Index>(tables_.blocks.size()), entries, entry_count,
-                                  r.in(0) + e * r.in_columns(0), r.in(1) + e * r.in_columns(1),
+            kernels::bilinear_row(tables_.blocks.data(), static_cast<Index>(tables_.blocks.size()), entries,
+                                  entry_count, r.in(0) + e * r.in_columns(0), r.in(1) + e * r.in_columns(1),
                                   static_cast<const T*>(nullptr), factor, dx);
             const auto i = static_cast<std::size_t>(e);
             if (r.has_out(0)) {
@@ -155,13 +157,15 @@ private:
 class BilinearOp : public OpOf<BilinearOp> {
 public:
     BilinearOp(BilinearMap map, int parts, bool gathered, const BilinearOptions& options)
-        : map_(std::move(map)), tables_(tabulate(map_)), parts_(parts), gathered_(gathered), has_add_(options.add),
-          has_bias_(options.bias) {
+        : map_(std::move(map)), tables_(tabulate(map_)), parts_(parts), gathered_(gathered),
+          has_add_(options.add), has_bias_(options.bias) {
         for (const auto& e : tables_.entries) {
             single_.push_back({e.column, e.attribute, static_cast<float>(e.coefficient)});
         }
     }
-    [[nodiscard]] std::string_view name() const override { return gathered_ ? "gathered_bilinear" : "bilinear"; }
+    [[nodiscard]] std::string_view name() const override {
+        return gathered_ ? "gathered_bilinear" : "bilinear";
+    }
 
     template <class T>
     [[nodiscard]] const kernels::BilinearEntry<T>* entries() const {
@@ -311,16 +315,19 @@ void append_options(const Builder& b, std::vector<Value>& in, Extent extent, Ind
 
 } // namespace
 
-Value bilinear(Builder& b, Value x, Value attributes, const BilinearMap& map, const BilinearOptions& options) {
+Value bilinear(Builder& b, Value x, Value attributes, const BilinearMap& map,
+               const BilinearOptions& options) {
     check_map(b, x, attributes, map);
-    check(b.info(x).extent == b.info(attributes).extent, "bilinear: features and attributes of different extents");
+    check(b.info(x).extent == b.info(attributes).extent,
+          "bilinear: features and attributes of different extents");
     std::vector<Value> in{x, attributes};
     append_options(b, in, b.info(x).extent, map.columns, options);
-    return b.append(std::make_shared<BilinearOp>(map, 1, false, options), std::move(in), b.info(x).extent, map.columns);
+    return b.append(std::make_shared<BilinearOp>(map, 1, false, options), std::move(in), b.info(x).extent,
+                    map.columns);
 }
 
-Value gathered_bilinear(Builder& b, Value at_receiver, Value at_sender, std::optional<Value> on_edge, Value attributes,
-                        const BilinearMap& map, const BilinearOptions& options) {
+Value gathered_bilinear(Builder& b, Value at_receiver, Value at_sender, std::optional<Value> on_edge,
+                        Value attributes, const BilinearMap& map, const BilinearOptions& options) {
     check_map(b, at_receiver, attributes, map);
     std::vector<Value> in{at_receiver, at_sender};
     if (on_edge) {
@@ -329,7 +336,8 @@ Value gathered_bilinear(Builder& b, Value at_receiver, Value at_sender, std::opt
     for (std::size_t i = 0; i < in.size(); ++i) {
         check(i == 2 ? b.info(in[i]).columns <= b.info(at_receiver).columns
                      : b.info(in[i]).columns == b.info(at_receiver).columns,
-              "gathered_bilinear: parts of {} and {} columns", b.info(at_receiver).columns, b.info(in[i]).columns);
+              "gathered_bilinear: parts of {} and {} columns", b.info(at_receiver).columns,
+              b.info(in[i]).columns);
     }
     const Extent nodes{Axis::node, 1};
     const Extent edges{Axis::edge, 1};
@@ -339,8 +347,8 @@ Value gathered_bilinear(Builder& b, Value at_receiver, Value at_sender, std::opt
     const int parts = static_cast<int>(in.size());
     in.push_back(attributes);
     append_options(b, in, edges, map.columns, options);
-    return b.append(std::make_shared<BilinearOp>(map, parts, true, options), std::move(in), b.info(attributes).extent,
-                    map.columns);
+    return b.append(std::make_shared<BilinearOp>(map, parts, true, options), std::move(in),
+                    b.info(attributes).extent, map.columns);
 }
 
 } // namespace tether::ops

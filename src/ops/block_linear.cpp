@@ -56,8 +56,9 @@ public:
                     for (std::size_t t = 0; t < block.terms.size(); ++t) {
                         const BlockTerm& term = block.terms[t];
                         const auto& x = r.inputs[static_cast<std::size_t>(term.input)];
-                        terms[t] = {x.data + first * x.columns + term.column + m * term.component_stride, x.columns,
-                                    term.weight.k, r.packed + r.packed_offset[static_cast<std::size_t>(packs_[i][t])]};
+                        terms[t] = {x.data + first * x.columns + term.column + m * term.component_stride,
+                                    x.columns, term.weight.k,
+                                    r.packed + r.packed_offset[static_cast<std::size_t>(packs_[i][t])]};
                     }
                     device::multiply<T>(count, {terms.data(), block.terms.size()}, block.n,
                                         out + block.column + m * block.component_stride, columns,
@@ -66,8 +67,8 @@ public:
             }
             if (activation_ != Activation::none) {
                 kernels::with_activation(activation_, [&]<Activation kind>() {
-                    kernels::activate_all<kind>(out, out, slope == nullptr ? nullptr : slope + first * columns,
-                                                count * columns);
+                    kernels::activate_all<kind>(
+                        out, out, slope == nullptr ? nullptr : slope + first * columns, count * columns);
                 });
             }
         }
@@ -113,9 +114,11 @@ public:
             const device::Factor<T> fy{dy.data + p.y_column, dy.columns, p.y_stride, p.weight.n};
             T* to = r.out(0) + p.weight.offset;
             if (p.weight.n_stride == 1) {
-                device::multiply_transposed(lanes, p.components, fx, fy, to, p.weight.k_stride, false, *r.scratch);
+                device::multiply_transposed(lanes, p.components, fx, fy, to, p.weight.k_stride, false,
+                                            *r.scratch);
             } else {
-                device::multiply_transposed(lanes, p.components, fy, fx, to, p.weight.n_stride, false, *r.scratch);
+                device::multiply_transposed(lanes, p.components, fy, fx, to, p.weight.n_stride, false,
+                                            *r.scratch);
             }
         }
     }
@@ -180,17 +183,21 @@ void BlockLinearOp::reverse(Reverse& r) const {
                 if (term.input != i) {
                     continue;
                 }
-                BlockTerm reversed{0, block.column, block.component_stride,
-                                   {term.weight.offset, term.weight.n_stride, term.weight.k_stride, term.weight.n,
-                                    term.weight.k}};
+                BlockTerm reversed{0,
+                                   block.column,
+                                   block.component_stride,
+                                   {term.weight.offset, term.weight.n_stride, term.weight.k_stride,
+                                    term.weight.n, term.weight.k}};
                 const auto same = std::ranges::find_if(back.blocks, [&](const Block& other) {
                     return other.column == term.column && other.n == term.weight.k &&
-                           other.components == block.components && other.component_stride == term.component_stride;
+                           other.components == block.components &&
+                           other.component_stride == term.component_stride;
                 });
                 if (same != back.blocks.end()) {
                     same->terms.push_back(reversed);
                 } else {
-                    back.blocks.push_back({term.column, term.component_stride, block.components, term.weight.k, {reversed}});
+                    back.blocks.push_back(
+                        {term.column, term.component_stride, block.components, term.weight.k, {reversed}});
                 }
             }
         }
@@ -201,11 +208,11 @@ void BlockLinearOp::reverse(Reverse& r) const {
         std::vector<WeightView> views;
         for (const Block& block : map_.blocks) {
             for (const BlockTerm& term : block.terms) {
-                check(std::ranges::find(views, term.weight) == views.end(), "block_linear: the same part of {} twice in one map",
-                      b.info(weight).name);
+                check(std::ranges::find(views, term.weight) == views.end(),
+                      "block_linear: the same part of {} twice in one map", b.info(weight).name);
                 views.push_back(term.weight);
-                parts.push_back({term.input, term.column, term.component_stride, block.column, block.component_stride,
-                                 block.components, term.weight});
+                parts.push_back({term.input, term.column, term.component_stride, block.column,
+                                 block.component_stride, block.components, term.weight});
             }
         }
         std::vector<Value> in;
@@ -240,26 +247,28 @@ Value block_linear(Builder& b, const std::vector<Value>& inputs, Value weight, c
     for (const Block& block : map.blocks) {
         check(block.column + (block.components - 1) * block.component_stride + block.n <= map.columns,
               "block_linear: a block ends beyond column {}", map.columns);
-        check(block.terms.size() <= most_terms, "block_linear: at most {} terms in a block, found {}", most_terms,
-              block.terms.size());
+        check(block.terms.size() <= most_terms, "block_linear: at most {} terms in a block, found {}",
+              most_terms, block.terms.size());
         packs.emplace_back();
         for (const BlockTerm& term : block.terms) {
             const WeightView& w = term.weight;
             check(term.input >= 0 && term.input < static_cast<int>(inputs.size()),
                   "block_linear: a term reads input {} of {}", term.input, inputs.size());
             const Index columns = b.info(inputs[static_cast<std::size_t>(term.input)]).columns;
-            check(w.n == block.n && term.column + (block.components - 1) * term.component_stride + w.k <= columns,
+            check(w.n == block.n &&
+                      term.column + (block.components - 1) * term.component_stride + w.k <= columns,
                   "block_linear: a term reads beyond the {} columns of input {}", columns, term.input);
             check(w.offset + (w.k - 1) * w.k_stride + (w.n - 1) * w.n_stride < b.info(weight).columns,
-                  "block_linear: weights end beyond the {} elements of {}", b.info(weight).columns, b.info(weight).name);
+                  "block_linear: weights end beyond the {} elements of {}", b.info(weight).columns,
+                  b.info(weight).name);
             packs.back().push_back(b.pack(at(w, b.info(weight).offset)));
         }
     }
     std::vector<Value> in = inputs;
     in.push_back(weight);
     if (bias) {
-        check(b.info(*bias).columns <= map.columns, "block_linear: {} biases for {} columns", b.info(*bias).columns,
-              map.columns);
+        check(b.info(*bias).columns <= map.columns, "block_linear: {} biases for {} columns",
+              b.info(*bias).columns, map.columns);
         in.push_back(*bias);
     }
     auto op = std::make_shared<BlockLinearOp>(map, std::move(packs), bias.has_value(), activation);
@@ -275,8 +284,8 @@ Value linear(Builder& b, const std::vector<Value>& inputs, Value weight, Index o
     for (const Value x : inputs) {
         total += b.info(x).columns;
     }
-    check(b.info(weight).columns == total * out, "linear: {} has {} elements, expected {} x {}", b.info(weight).name,
-          b.info(weight).columns, out, total);
+    check(b.info(weight).columns == total * out, "linear: {} has {} elements, expected {} x {}",
+          b.info(weight).name, b.info(weight).columns, out, total);
     Block block{0, 0, 1, out, {}};
     Index first = 0;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -291,13 +300,15 @@ Value linear_part(Builder& b, Value input, Value weight, Index out, Index in_tot
                   std::optional<Value> bias) {
     const Index k = b.info(input).columns;
     check(first >= 0 && first + k <= in_total && b.info(weight).columns == out * in_total,
-          "linear_part: columns {} to {} of a weight {} x {}, which has {} elements", first, first + k, out, in_total,
-          b.info(weight).columns);
-    return block_linear(b, {input}, weight, {out, {{0, 0, 1, out, {{0, 0, 0, {first, 1, in_total, k, out}}}}}}, bias);
+          "linear_part: columns {} to {} of a weight {} x {}, which has {} elements", first, first + k, out,
+          in_total, b.info(weight).columns);
+    return block_linear(b, {input}, weight,
+                        {out, {{0, 0, 1, out, {{0, 0, 0, {first, 1, in_total, k, out}}}}}}, bias);
 }
 
 Value column_sum(Builder& b, Value x) {
-    check(b.info(x).extent.axis != Axis::one, "column_sum: rows of the batch expected, {} is one row", b.info(x).name);
+    check(b.info(x).extent.axis != Axis::one, "column_sum: rows of the batch expected, {} is one row",
+          b.info(x).name);
     return b.append(std::make_shared<ColumnSum>(b.info(x).columns), {x}, {Axis::one, 1}, b.info(x).columns);
 }
 

@@ -19,8 +19,8 @@ void same_shape(const Builder& b, Value x, Value y, const char* name) {
 }
 
 void one_number(const Builder& b, Value scalar, const char* name) {
-    check(b.info(scalar).columns == 1 && b.info(scalar).extent == Extent{}, "{} has {} columns, expected one number",
-          name, b.info(scalar).columns);
+    check(b.info(scalar).columns == 1 && b.info(scalar).extent == Extent{},
+          "{} has {} columns, expected one number", name, b.info(scalar).columns);
 }
 
 template <class T>
@@ -259,8 +259,8 @@ public:
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();
         const Index columns = b.info(r.in(0)).columns;
-        r.add(0, b.append(std::make_shared<CopyColumns>(to_, from_, count_), {r.gradient(0)}, b.info(r.in(0)).extent,
-                          columns));
+        r.add(0, b.append(std::make_shared<CopyColumns>(to_, from_, count_), {r.gradient(0)},
+                          b.info(r.in(0)).extent, columns));
     }
 
 private:
@@ -402,8 +402,8 @@ public:
 void scalar_gradient(Reverse& r, int input, Value dy, Value x) {
     Builder& b = r.builder();
     // Only a parameter's gradient may be left as a sum over a part of the batch.
-    check(b.info(r.in(input)).kind == ValueKind::parameter, "the gradient of a computed scalar ({}) is not supported",
-          b.info(r.in(input)).name);
+    check(b.info(r.in(input)).kind == ValueKind::parameter,
+          "the gradient of a computed scalar ({}) is not supported", b.info(r.in(input)).name);
     b.append_into(std::make_shared<Dot>(), {dy, x}, {b.parameter_gradient(r.in(input), {{0, 0, 1, 1, 1}})});
 }
 
@@ -437,7 +437,8 @@ Value gated_add(Builder& b, Value x, Value scalar, Value y) {
 }
 
 Value scale_rows(Builder& b, Value x, Value s) {
-    check(b.info(s).columns == 1 && b.info(s).extent == b.info(x).extent, "scale_rows: one factor per row expected");
+    check(b.info(s).columns == 1 && b.info(s).extent == b.info(x).extent,
+          "scale_rows: one factor per row expected");
     return b.append(std::make_shared<ScaleRows>(), {x, s}, b.info(x).extent, b.info(x).columns);
 }
 
@@ -453,18 +454,20 @@ Value row_norm(Builder& b, Value x) {
 
 Value activation(Builder& b, Value x, Activation kind) {
     const ValueInfo i = b.info(x);
-    return b.append_all(std::make_shared<Activate>(kind), {x}, {{i.extent, i.columns}, {i.extent, i.columns}}).front();
+    return b.append_all(std::make_shared<Activate>(kind), {x}, {{i.extent, i.columns}, {i.extent, i.columns}})
+        .front();
 }
 
 Value clamp(Builder& b, Value x, double bound) {
     check(bound >= 0, "clamp: bound {}, expected at least 0", bound);
     const ValueInfo i = b.info(x);
-    return b.append_all(std::make_shared<Clamp>(bound), {x}, {{i.extent, i.columns}, {i.extent, i.columns}}).front();
+    return b.append_all(std::make_shared<Clamp>(bound), {x}, {{i.extent, i.columns}, {i.extent, i.columns}})
+        .front();
 }
 
 Value slice(Builder& b, Value x, Index first, Index count) {
-    check(first >= 0 && count >= 0 && first + count <= b.info(x).columns, "slice: columns {} to {} of {}", first, first + count,
-          b.info(x).columns);
+    check(first >= 0 && count >= 0 && first + count <= b.info(x).columns, "slice: columns {} to {} of {}",
+          first, first + count, b.info(x).columns);
     return b.append(std::make_shared<CopyColumns>(first, Index{0}, count), {x}, b.info(x).extent, count);
 }
 
@@ -490,13 +493,14 @@ Value permute(Builder& b, Value x, const std::vector<Index>& order) {
     for (std::size_t c = 0; c < sorted.size(); ++c) {
         check(sorted[c] == static_cast<Index>(c), "permute: the order is no permutation");
     }
-    check(static_cast<Index>(order.size()) == b.info(x).columns, "permute: order of {} for {} columns", order.size(),
-          b.info(x).columns);
+    check(static_cast<Index>(order.size()) == b.info(x).columns, "permute: order of {} for {} columns",
+          order.size(), b.info(x).columns);
     return b.append(std::make_shared<Permute>(order), {x}, b.info(x).extent, b.info(x).columns);
 }
 
 Value set_column(Builder& b, Value x, Index column, double value) {
-    check(column >= 0 && column < b.info(x).columns, "set_column: column {} of {}", column, b.info(x).columns);
+    check(column >= 0 && column < b.info(x).columns, "set_column: column {} of {}", column,
+          b.info(x).columns);
     return b.append(std::make_shared<SetColumn>(column, value), {x}, b.info(x).extent, b.info(x).columns);
 }
 

@@ -12,15 +12,17 @@ using kernels::GateShape;
 
 class GateBackward : public OpOf<GateBackward> {
 public:
-    GateBackward(const GateShape& shape, std::vector<GatedTerm> terms) : shape_(shape), terms_(std::move(terms)) {}
+    GateBackward(const GateShape& shape, std::vector<GatedTerm> terms)
+        : shape_(shape), terms_(std::move(terms)) {}
     [[nodiscard]] std::string_view name() const override { return "gate_backward"; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index before = r.out_columns(0);
         const Index after = r.in_columns(1);
         for (Index row = 0; row < r.out_rows(0); ++row) {
-            kernels::gate_row_backward(shape_, terms_.data(), static_cast<Index>(terms_.size()), r.in(0) + row * before,
-                                       r.in(1) + row * after, r.out(0) + row * before);
+            kernels::gate_row_backward(shape_, terms_.data(), static_cast<Index>(terms_.size()),
+                                       r.in(0) + row * before, r.in(1) + row * after,
+                                       r.out(0) + row * before);
         }
     }
 
@@ -38,8 +40,8 @@ public:
         const Index before = r.in_columns(0);
         const Index after = r.out_columns(0);
         for (Index row = 0; row < r.out_rows(0); ++row) {
-            kernels::gate_row(shape_, terms_.data(), static_cast<Index>(terms_.size()), r.in(0) + row * before,
-                              r.out(0) + row * after);
+            kernels::gate_row(shape_, terms_.data(), static_cast<Index>(terms_.size()),
+                              r.in(0) + row * before, r.out(0) + row * after);
         }
     }
     void reverse(Reverse& r) const override {
@@ -56,11 +58,13 @@ private:
 } // namespace
 
 Value gate(Builder& b, Value x, const GateShape& shape, const std::vector<GatedTerm>& terms) {
-    check(b.info(x).columns == shape.scalars + shape.gates + shape.gated, "gate: {} columns, expected {} + {} + {}",
-          b.info(x).columns, shape.scalars, shape.gates, shape.gated);
+    check(b.info(x).columns == shape.scalars + shape.gates + shape.gated,
+          "gate: {} columns, expected {} + {} + {}", b.info(x).columns, shape.scalars, shape.gates,
+          shape.gated);
     for (const GatedTerm& t : terms) {
         check(t.gate + t.copies <= shape.gates && t.column + t.components * t.copies <= shape.gated,
-              "gate: a term of {} copies ends beyond {} gates or {} gated columns", t.copies, shape.gates, shape.gated);
+              "gate: a term of {} copies ends beyond {} gates or {} gated columns", t.copies, shape.gates,
+              shape.gated);
     }
     return b.append(std::make_shared<Gate>(shape, terms), {x}, b.info(x).extent, shape.scalars + shape.gated);
 }

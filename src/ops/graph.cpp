@@ -122,8 +122,8 @@ Value segment_sum(Builder& b, Value rows, Segment kind, bool mean) {
 class GatherOp : public OpOf<GatherOp> {
 public:
     explicit GatherOp(const Gather& g)
-        : receiver_(g.at_receiver), sender_(g.at_sender), edge_(g.on_edge), r_(g.receiver_factor), s_(g.sender_factor),
-          activation_(g.activation) {}
+        : receiver_(g.at_receiver), sender_(g.at_sender), edge_(g.on_edge), r_(g.receiver_factor),
+          s_(g.sender_factor), activation_(g.activation) {}
     [[nodiscard]] std::string_view name() const override { return "gather"; }
     template <class T>
     void execute(Run<T>& r) const {
@@ -146,8 +146,8 @@ public:
                         to[c] = fr * x[c] + fs * y[c];
                     }
                 } else {
-                    const T* __restrict__ x =
-                        receivers != nullptr ? receivers + t.receiver[i] * columns : senders + t.sender[i] * columns;
+                    const T* __restrict__ x = receivers != nullptr ? receivers + t.receiver[i] * columns
+                                                                   : senders + t.sender[i] * columns;
                     const T f = receivers != nullptr ? fr : fs;
                     for (Index c = 0; c < columns; ++c) {
                         to[c] = f * x[c];
@@ -160,7 +160,8 @@ public:
                     }
                 }
                 if constexpr (kind != Activation::none) {
-                    kernels::activate_all<kind>(to, to, r.has_out(1) ? r.out(1) + e * columns : nullptr, columns);
+                    kernels::activate_all<kind>(to, to, r.has_out(1) ? r.out(1) + e * columns : nullptr,
+                                                columns);
                 }
             }
         });
@@ -211,7 +212,8 @@ Value gather(Builder& b, const Gather& g) {
         }
     }
     check(g.at_receiver || g.at_sender, "gather: nothing to gather");
-    check(!g.at_receiver || b.info(*g.at_receiver).extent == Extent{Axis::node, 1}, "gather: node rows expected");
+    check(!g.at_receiver || b.info(*g.at_receiver).extent == Extent{Axis::node, 1},
+          "gather: node rows expected");
     check(!g.at_sender || b.info(*g.at_sender).extent == Extent{Axis::node, 1}, "gather: node rows expected");
     const Extent edges{Axis::edge, 1};
     check(!g.on_edge || b.info(*g.on_edge).extent == edges, "gather: edge rows expected");
@@ -225,9 +227,13 @@ Value gather(Builder& b, const Gather& g) {
 
 Value at_receiver(Builder& b, Value node_rows) { return gather(b, {.at_receiver = node_rows}); }
 Value at_sender(Builder& b, Value node_rows) { return gather(b, {.at_sender = node_rows}); }
-Value sum_at_receiver(Builder& b, Value edge_rows) { return segment_sum(b, edge_rows, Segment::receiver, false); }
+Value sum_at_receiver(Builder& b, Value edge_rows) {
+    return segment_sum(b, edge_rows, Segment::receiver, false);
+}
 Value sum_at_sender(Builder& b, Value edge_rows) { return segment_sum(b, edge_rows, Segment::sender, false); }
-Value mean_at_receiver(Builder& b, Value edge_rows) { return segment_sum(b, edge_rows, Segment::receiver, true); }
+Value mean_at_receiver(Builder& b, Value edge_rows) {
+    return segment_sum(b, edge_rows, Segment::receiver, true);
+}
 Value sum_over_graph(Builder& b, Value node_rows) { return segment_sum(b, node_rows, Segment::graph, false); }
 Value mean_over_graph(Builder& b, Value node_rows) { return segment_sum(b, node_rows, Segment::graph, true); }
 Value to_nodes(Builder& b, Value graph_rows) { return spread(b, graph_rows, Segment::graph, false); }

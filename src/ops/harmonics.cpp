@@ -35,12 +35,13 @@ public:
     template <class T>
     void execute(Run<T>& r) const {
         for (Index row = 0; row < r.out_rows(0); ++row) {
-            kernels::spherical_harmonics(r.in(0) + row * 3, lmax_, normalisation_, r.out(0) + row * r.out_columns(0));
+            kernels::spherical_harmonics(r.in(0) + row * 3, lmax_, normalisation_,
+                                         r.out(0) + row * r.out_columns(0));
         }
     }
     void reverse(Reverse& r) const override {
-        r.add(0, r.builder().append(std::make_shared<HarmonicsBackward>(lmax_, normalisation_), {r.in(0), r.gradient(0)},
-                                    r.builder().info(r.in(0)).extent, 3));
+        r.add(0, r.builder().append(std::make_shared<HarmonicsBackward>(lmax_, normalisation_),
+                                    {r.in(0), r.gradient(0)}, r.builder().info(r.in(0)).extent, 3));
     }
 
 private:
@@ -51,7 +52,8 @@ private:
 } // namespace
 
 Value spherical_harmonics(Builder& b, Value vectors, int lmax, Normalisation normalisation) {
-    check(b.info(vectors).columns == 3, "spherical_harmonics: {} columns, expected 3", b.info(vectors).columns);
+    check(b.info(vectors).columns == 3, "spherical_harmonics: {} columns, expected 3",
+          b.info(vectors).columns);
     check(lmax >= 0 && lmax <= 6, "spherical_harmonics: degree {}, expected 0 to 6", lmax);
     return b.append(std::make_shared<Harmonics>(lmax, normalisation), {vectors}, b.info(vectors).extent,
                     Index{lmax + 1} * (lmax + 1));

@@ -35,39 +35,42 @@ public:
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.out_columns(0);
-        for_each_copy(r, terms_, [&](Index g, Index first, Index last, const NormTerm& term, Index u, Index number) {
-            const auto count = static_cast<double>(std::max<Index>(1, (last - first) * term.components));
-            double mean = 0;
-            if (term.centred) {
+        for_each_copy(
+            r, terms_, [&](Index g, Index first, Index last, const NormTerm& term, Index u, Index number) {
+                const auto count = static_cast<double>(std::max<Index>(1, (last - first) * term.components));
+                double mean = 0;
+                if (term.centred) {
+                    for (Index i = first; i < last; ++i) {
+                        mean += static_cast<double>(r.in(0)[i * columns + term.column + u]);
+                    }
+                    mean /= count;
+                }
+                double square = 0;
                 for (Index i = first; i < last; ++i) {
-                    mean += static_cast<double>(r.in(0)[i * columns + term.column + u]);
-                }
-                mean /= count;
-            }
-            double square = 0;
-            for (Index i = first; i < last; ++i) {
-                for (Index m = 0; m < term.components; ++m) {
-                    const double d = static_cast<double>(r.in(0)[i * columns + term.column + m * term.copies + u]) - mean;
-                    square += d * d;
-                }
-            }
-            const double s = 1 / std::sqrt(square / count + eps_);
-            if (r.has_out(2)) {
-                r.out(2)[g * r.out_columns(2) + number] = static_cast<T>(s);
-            }
-            const T weight = r.in(1)[number];
-            const T bias = term.centred ? r.in(2)[number] : T(0);
-            for (Index i = first; i < last; ++i) {
-                for (Index m = 0; m < term.components; ++m) {
-                    const Index at = i * columns + term.column + m * term.copies + u;
-                    const T normal = static_cast<T>((static_cast<double>(r.in(0)[at]) - mean) * s);
-                    r.out(0)[at] = weight * normal + bias;
-                    if (r.has_out(1)) {
-                        r.out(1)[at] = normal;
+                    for (Index m = 0; m < term.components; ++m) {
+                        const double d =
+                            static_cast<double>(r.in(0)[i * columns + term.column + m * term.copies + u]) -
+                            mean;
+                        square += d * d;
                     }
                 }
-            }
-        });
+                const double s = 1 / std::sqrt(square / count + eps_);
+                if (r.has_out(2)) {
+                    r.out(2)[g * r.out_columns(2) + number] = static_cast<T>(s);
+                }
+                const T weight = r.in(1)[number];
+                const T bias = term.centred ? r.in(2)[number] : T(0);
+                for (Index i = first; i < last; ++i) {
+                    for (Index m = 0; m < term.components; ++m) {
+                        const Index at = i * columns + term.column + m * term.copies + u;
+                        const T normal = static_cast<T>((static_cast<double>(r.in(0)[at]) - mean) * s);
+                        r.out(0)[at] = weight * normal + bias;
+                        if (r.has_out(1)) {
+                            r.out(1)[at] = normal;
+                        }
+                    }
+                }
+            });
     }
     void reverse(Reverse& r) const override;
 
@@ -84,30 +87,32 @@ public:
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.out_columns(0);
-        for_each_copy(r, terms_, [&](Index g, Index first, Index last, const NormTerm& term, Index u, Index number) {
-            const auto count = static_cast<double>(std::max<Index>(1, (last - first) * term.components));
-            const auto weight = static_cast<double>(r.in(3)[number]);
-            const auto s = static_cast<double>(r.in(2)[g * r.in_columns(2) + number]);
-            double mean = 0;
-            double product = 0;
-            const auto each = [&](auto&& f) {
-                for (Index i = first; i < last; ++i) {
-                    for (Index m = 0; m < term.components; ++m) {
-                        const Index at = i * columns + term.column + m * term.copies + u;
-                        f(at, weight * static_cast<double>(r.in(0)[at]), static_cast<double>(r.in(1)[at]));
+        for_each_copy(
+            r, terms_, [&](Index g, Index first, Index last, const NormTerm& term, Index u, Index number) {
+                const auto count = static_cast<double>(std::max<Index>(1, (last - first) * term.components));
+                const auto weight = static_cast<double>(r.in(3)[number]);
+                const auto s = static_cast<double>(r.in(2)[g * r.in_columns(2) + number]);
+                double mean = 0;
+                double product = 0;
+                const auto each = [&](auto&& f) {
+                    for (Index i = first; i < last; ++i) {
+                        for (Index m = 0; m < term.components; ++m) {
+                            const Index at = i * columns + term.column + m * term.copies + u;
+                            f(at, weight * static_cast<double>(r.in(0)[at]),
+                              static_cast<double>(r.in(1)[at]));
+                        }
                     }
-                }
-            };
-            each([&](Index, double d, double normal) {
-                mean += d;
-                product += d * normal;
+                };
+                each([&](Index, double d, double normal) {
+                    mean += d;
+                    product += d * normal;
+                });
+                mean = term.centred ? mean / count : 0;
+                product /= count;
+                each([&](Index at, double d, double normal) {
+                    r.out(0)[at] = static_cast<T>(s * (d - mean - normal * product));
+                });
             });
-            mean = term.centred ? mean / count : 0;
-            product /= count;
-            each([&](Index at, double d, double normal) {
-                r.out(0)[at] = static_cast<T>(s * (d - mean - normal * product));
-            });
-        });
     }
 
 private:
@@ -163,7 +168,8 @@ void InstanceNorm::reverse(Reverse& r) const {
 
 } // namespace
 
-Value instance_norm(Builder& b, Value x, Value weight, Value bias, const std::vector<NormTerm>& terms, double eps) {
+Value instance_norm(Builder& b, Value x, Value weight, Value bias, const std::vector<NormTerm>& terms,
+                    double eps) {
     Index copies = 0;
     Index centred = 0;
     for (const NormTerm& t : terms) {
@@ -172,13 +178,13 @@ Value instance_norm(Builder& b, Value x, Value weight, Value bias, const std::ve
         centred += t.centred ? t.copies : 0;
     }
     check(b.info(weight).columns == copies && b.info(bias).columns == centred,
-          "instance_norm: {} weights and {} biases, expected {} and {}", b.info(weight).columns, b.info(bias).columns,
-          copies, centred);
+          "instance_norm: {} weights and {} biases, expected {} and {}", b.info(weight).columns,
+          b.info(bias).columns, copies, centred);
     const ValueInfo i = b.info(x);
     check(i.extent == Extent{Axis::node, 1}, "instance_norm: node rows expected");
     for (const NormTerm& t : terms) {
-        check(t.column + t.copies * t.components <= i.columns, "instance_norm: a term ends at column {} of {}",
-              t.column + t.copies * t.components, i.columns);
+        check(t.column + t.copies * t.components <= i.columns,
+              "instance_norm: a term ends at column {} of {}", t.column + t.copies * t.components, i.columns);
     }
     return b
         .append_all(std::make_shared<InstanceNorm>(terms, eps), {x, weight, bias},

@@ -43,21 +43,22 @@ public:
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.in_columns(0);
-        lane_tree<T>(r.lanes(r.inputs[0].extent), 1, r.out(0), false, *r.scratch, [&](Index first, Index last, T* leaf) {
-            T sum = 0;
-            for (Index i = first * columns; i < last * columns; ++i) {
-                const T d = r.in(0)[i] - r.in(1)[i];
-                sum += kind_ == Kind::squared ? d * d : std::abs(d);
-            }
-            leaf[0] = r.in(2)[0] * sum;
-        });
+        lane_tree<T>(r.lanes(r.inputs[0].extent), 1, r.out(0), false, *r.scratch,
+                     [&](Index first, Index last, T* leaf) {
+                         T sum = 0;
+                         for (Index i = first * columns; i < last * columns; ++i) {
+                             const T d = r.in(0)[i] - r.in(1)[i];
+                             sum += kind_ == Kind::squared ? d * d : std::abs(d);
+                         }
+                         leaf[0] = r.in(2)[0] * sum;
+                     });
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();
         const ValueInfo x = b.info(r.in(0));
         check(!r.wants(1), "the target of a loss cannot need a gradient");
-        r.add(0, b.append(std::make_shared<ErrorBackward>(kind_), {r.in(0), r.in(1), r.in(2), r.gradient(0)}, x.extent,
-                          x.columns));
+        r.add(0, b.append(std::make_shared<ErrorBackward>(kind_), {r.in(0), r.in(1), r.in(2), r.gradient(0)},
+                          x.extent, x.columns));
     }
 
 private:
@@ -86,7 +87,8 @@ public:
 };
 
 Value error(Builder& b, Value prediction, Value target, Value factor, Kind kind) {
-    check(b.info(prediction).extent == b.info(target).extent && b.info(prediction).columns == b.info(target).columns,
+    check(b.info(prediction).extent == b.info(target).extent &&
+              b.info(prediction).columns == b.info(target).columns,
           "loss: prediction of {} columns, target of {}", b.info(prediction).columns, b.info(target).columns);
     check(b.info(factor).columns == 1 && b.info(factor).extent == Extent{}, "loss: the factor is one number");
     return b.append(std::make_shared<ErrorSum>(kind), {prediction, target, factor}, {Axis::one, 1}, 1);
@@ -101,7 +103,8 @@ Value absolute_error(Builder& b, Value prediction, Value target, Value factor) {
     return error(b, prediction, target, factor, Kind::absolute);
 }
 Value inner_product(Builder& b, Value x, Value y) {
-    check(b.info(x).extent == b.info(y).extent && b.info(x).columns == b.info(y).columns, "inner_product: shapes differ");
+    check(b.info(x).extent == b.info(y).extent && b.info(x).columns == b.info(y).columns,
+          "inner_product: shapes differ");
     check(b.info(x).extent.axis != Axis::one, "inner_product: rows of the batch expected, found one row");
     return b.append(std::make_shared<InnerProduct>(), {x, y}, {Axis::one, 1}, 1);
 }

@@ -119,28 +119,30 @@ public:
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();
-        b.append_after_reduction(std::make_shared<SpectralGradient>(), {r.in(2), r.in(1), r.in(3), r.in(4)}, r.in(2));
+        b.append_after_reduction(std::make_shared<SpectralGradient>(), {r.in(2), r.in(1), r.in(3), r.in(4)},
+                                 r.in(2));
         r.add(0, scale_by(b, r.gradient(0), r.in(1)));
     }
 };
 
 } // namespace
 
-Value divide_by_spectral_norm(Builder& b, Value y, Value weight, Value u, Value v, Index out, Index in, int iterations) {
+Value divide_by_spectral_norm(Builder& b, Value y, Value weight, Value u, Value v, Index out, Index in,
+                              int iterations) {
     check(b.info(weight).columns == out * in && b.info(u).columns == out && b.info(v).columns == in,
-          "divide_by_spectral_norm: weight of {} elements, u of {}, v of {}, expected {} x {}", b.info(weight).columns,
-          b.info(u).columns, b.info(v).columns, out, in);
+          "divide_by_spectral_norm: weight of {} elements, u of {}, v of {}, expected {} x {}",
+          b.info(weight).columns, b.info(u).columns, b.info(v).columns, out, in);
     const Extent one{Axis::one, 1};
-    const std::vector<Value> norm = b.append_all(std::make_shared<SpectralNorm>(out, in, iterations), {weight, u, v},
-                                                 {{one, 1}, {one, out}, {one, in}});
+    const std::vector<Value> norm = b.append_all(std::make_shared<SpectralNorm>(out, in, iterations),
+                                                 {weight, u, v}, {{one, 1}, {one, out}, {one, in}});
     if (iterations > 0) {
         const Value next_u = b.next_state(u);
         const Value next_v = b.next_state(v);
         auto& outputs = b.program().nodes.back().out;
         outputs.insert(outputs.end(), {next_u, next_v});
     }
-    return b.append(std::make_shared<DivideBySigma>(), {y, norm[0], weight, norm[1], norm[2]}, b.info(y).extent,
-                    b.info(y).columns);
+    return b.append(std::make_shared<DivideBySigma>(), {y, norm[0], weight, norm[1], norm[2]},
+                    b.info(y).extent, b.info(y).columns);
 }
 
 } // namespace tether::ops

@@ -55,7 +55,8 @@ public:
         }
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
-        return static_cast<double>(r.out_rows(0) * r.out_columns(0)) * static_cast<double>(r.inputs.size() - 1);
+        return static_cast<double>(r.out_rows(0) * r.out_columns(0)) *
+               static_cast<double>(r.inputs.size() - 1);
     }
 };
 
@@ -90,8 +91,8 @@ Value Builder::add_value(ValueInfo info) {
 Value Builder::input(const std::string& field, Extent extent, Index columns, bool needs_gradient) {
     if (const auto known = named_.find("field:" + field); known != named_.end()) {
         const ValueInfo& i = info(known->second);
-        check(i.extent == extent && i.columns == columns, "field {} is used with {} and {} columns", field, i.columns,
-              columns);
+        check(i.extent == extent && i.columns == columns, "field {} is used with {} and {} columns", field,
+              i.columns, columns);
         return known->second;
     }
     const auto number = static_cast<Index>(program_.fields.size());
@@ -116,7 +117,8 @@ Value Builder::control(const std::string& name) {
     }
     const auto number = static_cast<Index>(program_.controls.size());
     program_.controls.push_back(name);
-    return named_["control:" + name] = add_value({ValueKind::control, {Axis::one, 1}, 1, number, false, name});
+    return named_["control:" + name] =
+               add_value({ValueKind::control, {Axis::one, 1}, 1, number, false, name});
 }
 
 Value Builder::state(StateBuffer buffer) {
@@ -141,7 +143,8 @@ std::vector<Value> Builder::append_all(std::shared_ptr<const Op> op, std::vector
     const bool needs = std::ranges::any_of(in, [&](Value v) { return v.valid() && info(v).needs_gradient; });
     std::vector<Value> values;
     for (const auto& [extent, columns] : out) {
-        values.push_back(add_value({ValueKind::intermediate, extent, columns, 0, needs, std::string(op->name())}));
+        values.push_back(
+            add_value({ValueKind::intermediate, extent, columns, 0, needs, std::string(op->name())}));
     }
     program_.nodes.push_back({std::move(op), std::move(in), values});
     return values;
@@ -182,7 +185,8 @@ Value Builder::parameter_gradient(Value parameter, const std::vector<WeightView>
     const bool again = std::ranges::any_of(
         parts, [&](const WeightView& part) { return std::ranges::find(written, part) != written.end(); });
     if (again) {
-        const Value more = add_value({ValueKind::extra_gradient, p.extent, p.columns, program_.extra_gradient, false, p.name});
+        const Value more = add_value(
+            {ValueKind::extra_gradient, p.extent, p.columns, program_.extra_gradient, false, p.name});
         program_.extra_gradient += p.columns;
         after_reduction_.insert(after_reduction_.begin(), {std::make_shared<AddTo>(), {more}, parameter});
         return more;
@@ -196,12 +200,14 @@ Value Builder::parameter_gradient(Value parameter, const std::vector<WeightView>
 }
 
 void Builder::append_after_reduction(std::shared_ptr<const Op> op, std::vector<Value> in, Value parameter) {
-    check(info(parameter).kind == ValueKind::parameter, "append_after_reduction: {} is no parameter", info(parameter).name);
+    check(info(parameter).kind == ValueKind::parameter, "append_after_reduction: {} is no parameter",
+          info(parameter).name);
     after_reduction_.push_back({std::move(op), std::move(in), parameter});
 }
 
 void Builder::differentiate(Value loss) {
-    check(info(loss).extent == Extent{Axis::one, 1} && info(loss).columns == 1, "only a scalar can be differentiated");
+    check(info(loss).extent == Extent{Axis::one, 1} && info(loss).columns == 1,
+          "only a scalar can be differentiated");
     check(gradients_.empty(), "a program is differentiated once");
     const std::size_t forward_values = program_.values.size();
     program_.forward_nodes = program_.nodes.size();
@@ -217,7 +223,8 @@ void Builder::differentiate(Value loss) {
         auto& parts = contributions_[static_cast<std::size_t>(v.id)];
         Value& gradient = gradients_[static_cast<std::size_t>(v.id)];
         if (!gradient.valid() && !parts.empty()) {
-            gradient = parts.size() == 1 ? parts.front() : append(add_op(), parts, info(v).extent, info(v).columns);
+            gradient =
+                parts.size() == 1 ? parts.front() : append(add_op(), parts, info(v).extent, info(v).columns);
         }
         return gradient;
     };
@@ -229,7 +236,8 @@ void Builder::differentiate(Value loss) {
             out_gradients.push_back(info(v).kind == ValueKind::intermediate ? gather(v) : Value{});
             any = any || out_gradients.back().valid();
         }
-        const bool wanted = std::ranges::any_of(node.in, [&](Value v) { return v.valid() && info(v).needs_gradient; });
+        const bool wanted =
+            std::ranges::any_of(node.in, [&](Value v) { return v.valid() && info(v).needs_gradient; });
         if (any && wanted) {
             Reverse reverse(*this, node, std::move(out_gradients));
             node.op->reverse(reverse);
@@ -263,7 +271,8 @@ void Builder::differentiate(Value loss) {
 }
 
 Value Builder::gradient_of(Value v) const {
-    return static_cast<std::size_t>(v.id) < gradients_.size() ? gradients_[static_cast<std::size_t>(v.id)] : Value{};
+    return static_cast<std::size_t>(v.id) < gradients_.size() ? gradients_[static_cast<std::size_t>(v.id)]
+                                                              : Value{};
 }
 
 Program Builder::finish() {

@@ -82,13 +82,15 @@ void PackedWeights<T>::renew(const T* parameters, int part, int parts) {
     for (std::size_t i = 0; i < views_.size(); ++i) {
         if (offset_[i] * parts / std::max<Index>(total, 1) == part) {
             const WeightView& v = views_[i];
-            device::pack(parameters + v.offset, v.k_stride, v.n_stride, v.k, v.n, buffer_.data() + offset_[i]);
+            device::pack(parameters + v.offset, v.k_stride, v.n_stride, v.k, v.n,
+                         buffer_.data() + offset_[i]);
         }
     }
 }
 
 template <class T>
-HostExecutor<T>::HostExecutor(const Program& program, Checking checking) : program_(program), checking_(checking) {
+HostExecutor<T>::HostExecutor(const Program& program, Checking checking)
+    : program_(program), checking_(checking) {
     std::size_t at = 0;
     for (const Node& n : program_.nodes) {
         spans_.push_back({at, at + n.in.size(), at + n.in.size() + n.out.size()});
@@ -133,21 +135,25 @@ void HostExecutor<T>::plan(const BatchPart<T>& batch) {
     for (std::size_t v = 0; v < values; ++v) {
         const ValueInfo& i = program_.values[v];
         if (i.kind == ValueKind::intermediate) {
-            size[v] = aligned(std::max<Index>(1, capacity_[static_cast<std::size_t>(i.extent.axis)] * i.extent.times) * i.columns);
+            size[v] = aligned(
+                std::max<Index>(1, capacity_[static_cast<std::size_t>(i.extent.axis)] * i.extent.times) *
+                i.columns);
         }
     }
     Intervals intervals;
     for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
         const Node& node = program_.nodes[n];
         for (const Value v : node.out) {
-            if (v.valid() && program_.info(v).kind == ValueKind::intermediate && place_[static_cast<std::size_t>(v.id)] < 0) {
+            if (v.valid() && program_.info(v).kind == ValueKind::intermediate &&
+                place_[static_cast<std::size_t>(v.id)] < 0) {
                 place_[static_cast<std::size_t>(v.id)] = intervals.take(size[static_cast<std::size_t>(v.id)]);
             }
         }
         std::vector<int> ends;
         for (const auto& list : {node.in, node.out}) {
             for (const Value v : list) {
-                if (v.valid() && program_.info(v).kind == ValueKind::intermediate && last[static_cast<std::size_t>(v.id)] == n &&
+                if (v.valid() && program_.info(v).kind == ValueKind::intermediate &&
+                    last[static_cast<std::size_t>(v.id)] == n &&
                     std::ranges::find(ends, v.id) == ends.end()) {
                     ends.push_back(v.id);
                 }
@@ -187,7 +193,8 @@ void HostExecutor<T>::bind(const BatchPart<T>& batch, const Environment<T>& e) {
                     continue;
                 }
                 const ValueInfo& i = program_.info(v);
-                operand = {pointer(i, v.id), i.extent.axis == Axis::one ? i.extent.times : batch.rows(i.extent), i.columns,
+                operand = {pointer(i, v.id),
+                           i.extent.axis == Axis::one ? i.extent.times : batch.rows(i.extent), i.columns,
                            i.extent};
             }
         }
@@ -200,8 +207,8 @@ void HostExecutor<T>::run(const BatchPart<T>& batch, const Environment<T>& envir
 }
 
 template <class T>
-void HostExecutor<T>::run_nodes(const BatchPart<T>& batch, const Environment<T>& environment, std::size_t first,
-                                std::size_t last) {
+void HostExecutor<T>::run_nodes(const BatchPart<T>& batch, const Environment<T>& environment,
+                                std::size_t first, std::size_t last) {
     plan(batch);
     bind(batch, environment);
     Run<T> r;
@@ -220,7 +227,8 @@ void HostExecutor<T>::run_nodes(const BatchPart<T>& batch, const Environment<T>&
         if (profiling_) {
             const auto start = std::chrono::steady_clock::now();
             program_.nodes[n].op->run(r);
-            node_seconds_[n] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+            node_seconds_[n] +=
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
             ++node_runs_[n];
         } else {
             program_.nodes[n].op->run(r);
@@ -229,8 +237,8 @@ void HostExecutor<T>::run_nodes(const BatchPart<T>& batch, const Environment<T>&
             check_node(n);
             for (const int v : dies_after_[n]) {
                 const ValueInfo& i = program_.values[static_cast<std::size_t>(v)];
-                std::fill_n(arena_.begin() + place_[static_cast<std::size_t>(v)], batch.rows(i.extent) * i.columns,
-                            std::numeric_limits<T>::quiet_NaN());
+                std::fill_n(arena_.begin() + place_[static_cast<std::size_t>(v)],
+                            batch.rows(i.extent) * i.columns, std::numeric_limits<T>::quiet_NaN());
             }
         }
     }
@@ -244,7 +252,8 @@ void HostExecutor<T>::check_node(std::size_t n) const {
         for (Index k = 0; operand.data != nullptr && k < operand.rows * operand.columns; ++k) {
             check(std::isfinite(operand.data[k]), ExitCode::numbers,
                   "node {} ({}), output {}, row {}, column {}: found {}, expected a finite number", n,
-                  program_.nodes[n].op->name(), o - out, k / operand.columns, k % operand.columns, operand.data[k]);
+                  program_.nodes[n].op->name(), o - out, k / operand.columns, k % operand.columns,
+                  operand.data[k]);
         }
     }
 }
@@ -314,9 +323,10 @@ std::vector<typename HostExecutor<T>::NodeTime> HostExecutor<T>::node_times() co
     for (std::size_t n = 0; n < node_seconds_.size(); ++n) {
         const auto& [in, out, end] = spans_[n];
         const auto& first = operands_[out < end && operands_[out].rows > 1 ? out : in];
-        times.push_back({fmt::format("{} [{} x {}] -> {}", program_.nodes[n].op->name(), first.rows,
-                                     operands_[in < out ? in : out].columns, operands_[out < end ? out : in].columns),
-                         node_seconds_[n], node_flop(n), node_runs_[n]});
+        times.push_back(
+            {fmt::format("{} [{} x {}] -> {}", program_.nodes[n].op->name(), first.rows,
+                         operands_[in < out ? in : out].columns, operands_[out < end ? out : in].columns),
+             node_seconds_[n], node_flop(n), node_runs_[n]});
     }
     return times;
 }

@@ -24,8 +24,8 @@ std::uint64_t name_key(const std::string& name) { // FNV-1a, 40 bits are used by
 int ParameterSet::require(Parameter parameter) {
     if (const int known = find(parameter.name); known >= 0) {
         check(at(known).shape == parameter.shape && at(known).published == parameter.published,
-              "parameter {} is declared twice with different shapes: {} and {}", parameter.name, at(known).shape,
-              parameter.shape);
+              "parameter {} is declared twice with different shapes: {} and {}", parameter.name,
+              at(known).shape, parameter.shape);
         return known;
     }
     parameter.size =
@@ -81,7 +81,8 @@ std::vector<double> ParameterSet::to_published(int number, std::span<const T> fl
     std::vector<double> values(static_cast<std::size_t>(p.size));
     for (Index k = 0; k < p.size; ++k) {
         const Index to = p.published.empty() ? k : p.published[static_cast<std::size_t>(k)];
-        values[static_cast<std::size_t>(to)] = static_cast<double>(flat[static_cast<std::size_t>(p.offset + k)]);
+        values[static_cast<std::size_t>(to)] =
+            static_cast<double>(flat[static_cast<std::size_t>(p.offset + k)]);
     }
     return values;
 }
@@ -89,8 +90,8 @@ std::vector<double> ParameterSet::to_published(int number, std::span<const T> fl
 template <class T>
 void ParameterSet::from_published(int number, std::span<const double> values, std::span<T> flat) const {
     const Parameter& p = at(number);
-    check(static_cast<Index>(values.size()) == p.size, ExitCode::data, "parameter {}: {} values for shape {}", p.name,
-          values.size(), p.shape);
+    check(static_cast<Index>(values.size()) == p.size, ExitCode::data, "parameter {}: {} values for shape {}",
+          p.name, values.size(), p.shape);
     for (Index k = 0; k < p.size; ++k) {
         const Index from = p.published.empty() ? k : p.published[static_cast<std::size_t>(k)];
         flat[static_cast<std::size_t>(p.offset + k)] = static_cast<T>(values[static_cast<std::size_t>(from)]);

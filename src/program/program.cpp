@@ -11,11 +11,13 @@ namespace tether {
 int StateSet::require(StateBuffer buffer) {
     for (std::size_t i = 0; i < buffers_.size(); ++i) {
         if (buffers_[i].name == buffer.name) {
-            check(buffers_[i].shape == buffer.shape, "buffer {} is declared twice with different shapes", buffer.name);
+            check(buffers_[i].shape == buffer.shape, "buffer {} is declared twice with different shapes",
+                  buffer.name);
             return static_cast<int>(i);
         }
     }
-    buffer.size = std::accumulate(buffer.shape.begin(), buffer.shape.end(), Index{1}, std::multiplies<Index>());
+    buffer.size =
+        std::accumulate(buffer.shape.begin(), buffer.shape.end(), Index{1}, std::multiplies<Index>());
     buffer.offset = size_;
     size_ += buffer.size;
     buffers_.push_back(std::move(buffer));

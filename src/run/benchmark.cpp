@@ -28,7 +28,8 @@ Spread spread(std::vector<double> seconds) {
 
 // Runs `work` on all threads of all ranks at once, several times; the best rate, summed over ranks.
 template <class Work>
-double best_rate(parallel::Communicator& world, parallel::ThreadTeam& team, double amount_per_thread, Work&& work) {
+double best_rate(parallel::Communicator& world, parallel::ThreadTeam& team, double amount_per_thread,
+                 Work&& work) {
     double best = 0;
     for (int repeat = 0; repeat < 5; ++repeat) {
         world.barrier();
@@ -94,11 +95,13 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
                 const parallel::LaneMap& lanes, parallel::ThreadTeam& team, BenchmarkResult& result) {
     const Job& job = setup.job;
     Engine<T> engine(*setup.network, *setup.method,
-                     {job.primal.optimiser, job.parallel.order == SumOrder::tree, job.parallel.lanes_at_once, Checking::none},
+                     {job.primal.optimiser, job.parallel.order == SumOrder::tree, job.parallel.lanes_at_once,
+                      Checking::none},
                      lanes, world, team);
     setup.network->initialise<T>(static_cast<std::uint64_t>(job.seed), engine.trained(), engine.state());
     engine.renew_weights();
-    const auto state = setup.method->start({.sites = setup.network->sites(), .steps_per_epoch = setup.steps_per_epoch(),
+    const auto state = setup.method->start({.sites = setup.network->sites(),
+                                            .steps_per_epoch = setup.steps_per_epoch(),
                                             .epochs = job.train.epochs});
     const auto sites = static_cast<std::size_t>(setup.network->sites());
     std::vector<double> gamma(sites), u(setup.network->policy().slack ? sites : 0);
@@ -110,9 +113,10 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     const typename Engine<T>::Fill fill = [&](Index first, Index count, BatchPart<T>& part) {
         data::collate(setup.set, fields, samples, lanes.lanes(), first, count, part);
         if (setup.method->rotates_samples()) {
-            auto& mine = elements[static_cast<std::size_t>((first - lanes.mine().first) / lanes.lanes_per_thread())];
-            draw_elements({.kind = symmetry::GroupKind::so3}, static_cast<std::uint64_t>(job.seed), Purpose::augmentation, step,
-                          part.sample, mine);
+            auto& mine =
+                elements[static_cast<std::size_t>((first - lanes.mine().first) / lanes.lanes_per_thread())];
+            draw_elements({.kind = symmetry::GroupKind::so3}, static_cast<std::uint64_t>(job.seed),
+                          Purpose::augmentation, step, part.sample, mine);
             turn<T>(part, setup.network->training().fields, mine);
         }
     };
@@ -150,8 +154,8 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
         }
     }
     if (options.allocation_count) {
-        result.allocations_per_step =
-            static_cast<double>(options.allocation_count() - allocations) / static_cast<double>(options.steps);
+        result.allocations_per_step = static_cast<double>(options.allocation_count() - allocations) /
+                                      static_cast<double>(options.steps);
     }
     if (options.profile) {
         struct Sum {
@@ -184,7 +188,9 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
 
 } // namespace
 
-double BenchmarkResult::floor_ms() const { return 1e3 * std::max(gflop_step / peak_gflops, gbyte_step / peak_gbs); }
+double BenchmarkResult::floor_ms() const {
+    return 1e3 * std::max(gflop_step / peak_gflops, gbyte_step / peak_gbs);
+}
 
 BenchmarkResult benchmark(const Job& job, const BenchmarkOptions& options, parallel::Communicator& world) {
     Setup setup{Job(job)};

@@ -17,7 +17,8 @@ using Clock = std::chrono::steady_clock;
 
 std::string duration(double seconds) {
     const auto s = static_cast<long>(std::lround(std::max(0.0, seconds)));
-    return s >= 3600 ? fmt::format("{}h{:02}m", s / 3600, s / 60 % 60) : fmt::format("{}m{:02}s", s / 60, s % 60);
+    return s >= 3600 ? fmt::format("{}h{:02}m", s / 3600, s / 60 % 60)
+                     : fmt::format("{}m{:02}s", s / 60, s % 60);
 }
 
 std::string range(std::span<const double> values) {
@@ -29,8 +30,8 @@ std::string range(std::span<const double> values) {
 
 void StepReport::encode(Report kind, std::vector<double>& to) const {
     to.clear();
-    to.insert(to.end(), {static_cast<double>(kind), static_cast<double>(step), has_result ? 1.0 : 0.0, epoch, loss,
-                         learning_rate, gradient_norm, wall_s, dual_learning_rate});
+    to.insert(to.end(), {static_cast<double>(kind), static_cast<double>(step), has_result ? 1.0 : 0.0, epoch,
+                         loss, learning_rate, gradient_norm, wall_s, dual_learning_rate});
     to.insert(to.end(), times.begin(), times.end());
     to.insert(to.end(), gamma.begin(), gamma.end());
     to.insert(to.end(), u.begin(), u.end());
@@ -38,8 +39,8 @@ void StepReport::encode(Report kind, std::vector<double>& to) const {
 
 void StepReport::decode(std::span<const double> from, std::size_t sites, bool slack) {
     constexpr std::size_t head = 9;
-    check(from.size() == head + times.size() + sites * (slack ? 2 : 1), ExitCode::peer, "step report of {} numbers",
-          from.size());
+    check(from.size() == head + times.size() + sites * (slack ? 2 : 1), ExitCode::peer,
+          "step report of {} numbers", from.size());
     step = static_cast<Index>(from[1]);
     has_result = from[2] != 0;
     epoch = from[3];
@@ -55,8 +56,18 @@ void StepReport::decode(std::span<const double> from, std::size_t sites, bool sl
 }
 
 std::vector<double> EvaluationReport::encode() const {
-    return {static_cast<double>(Report::evaluation), static_cast<double>(step), validation[0], validation[1], test[0],
-            test[1], error_mean[0], error_mean[1], error_max[0], error_max[1], relative[0], relative[1],
+    return {static_cast<double>(Report::evaluation),
+            static_cast<double>(step),
+            validation[0],
+            validation[1],
+            test[0],
+            test[1],
+            error_mean[0],
+            error_mean[1],
+            error_max[0],
+            error_max[1],
+            relative[0],
+            relative[1],
             measured ? 1.0 : 0.0};
 }
 
@@ -77,8 +88,9 @@ EvaluationReport EvaluationReport::decode(std::span<const double> from) {
 
 RunCoordinator::RunCoordinator(RolePlan plan, RunFolder folder)
     : plan_(std::move(plan)), folder_(std::move(folder)),
-      checkpoints_(folder_.checkpoints(), static_cast<int>(plan_.job->log.keep)), last_projected_(nan), last_relaxed_(nan),
-      last_line_(Clock::now()), first_step_at_(Clock::now()), terminal_(isatty(STDERR_FILENO) != 0) {
+      checkpoints_(folder_.checkpoints(), static_cast<int>(plan_.job->log.keep)), last_projected_(nan),
+      last_relaxed_(nan), last_line_(Clock::now()), first_step_at_(Clock::now()),
+      terminal_(isatty(STDERR_FILENO) != 0) {
     folder_.open(plan_.job->resolved());
     log::set_file(folder_.log_file());
     state_ = plan_.method->start(plan_.start);
@@ -88,7 +100,8 @@ RunCoordinator::~RunCoordinator() { log::set_file(""); }
 
 const std::vector<double>& RunCoordinator::answer(std::span<const double> report) {
     check(!report.empty(), ExitCode::peer, "empty report");
-    check(!folder_.lease_lost(), ExitCode::usage, "{}: another process has taken over this run", folder_.path());
+    check(!folder_.lease_lost(), ExitCode::usage, "{}: another process has taken over this run",
+          folder_.path());
     switch (static_cast<Report>(static_cast<int>(report[0]))) {
     case Report::step:
         on_result(report);
@@ -97,7 +110,8 @@ const std::vector<double>& RunCoordinator::answer(std::span<const double> report
                          .gamma = report_.gamma,
                          .u = report_.u});
         check(std::as_const(*state_).control().finite(), ExitCode::numbers,
-              "step {}: a multiplier is not finite any more; the dual step size (dual.lr) may be too large", report_.step);
+              "step {}: a multiplier is not finite any more; the dual step size (dual.lr) may be too large",
+              report_.step);
         break;
     case Report::result: on_result(report); break;
     case Report::evaluation: on_evaluation(report); return answer_;
@@ -130,8 +144,8 @@ void RunCoordinator::on_result(std::span<const double> report) {
             std::vector<double> slack = report_.u;
             slack.resize(sites, nan);
             file_->append_constraint(report_.step, report_.gamma, lambda, slack);
-            file_->append_timing({report_.step, time_sum_[0], time_sum_[1], time_sum_[2], time_sum_[3], time_sum_[4],
-                                  time_sum_[5], time_sum_[6], time_sum_[7], time_sum_[8]});
+            file_->append_timing({report_.step, time_sum_[0], time_sum_[1], time_sum_[2], time_sum_[3],
+                                  time_sum_[4], time_sum_[5], time_sum_[6], time_sum_[7], time_sum_[8]});
             file_->set_steps(report_.step);
             file_->commit();
             log_progress(report_, false);
@@ -185,8 +199,9 @@ void RunCoordinator::on_evaluation(std::span<const double> report) {
     file_->append_evaluation(Split::validation, r.step, r.validation[0], r.validation[1]);
     file_->append_evaluation(Split::test, r.step, r.test[0], r.test[1]);
     if (r.measured) {
-        file_->append_symmetry({r.step, r.error_mean[1], r.error_max[1], nan, r.error_mean[0], r.error_max[0]},
-                               {{"relative", r.relative[1]}, {"relative_projected", r.relative[0]}});
+        file_->append_symmetry(
+            {r.step, r.error_mean[1], r.error_max[1], nan, r.error_mean[0], r.error_max[0]},
+            {{"relative", r.relative[1]}, {"relative_projected", r.relative[0]}});
     }
     last_projected_ = r.validation[0];
     last_relaxed_ = r.validation[1];
@@ -219,10 +234,12 @@ void RunCoordinator::blob(const std::string& kind, std::vector<std::byte> bytes)
     const Checkpoint checkpoint = Checkpoint::decode(bytes, "the checkpoint to go on from");
     state_->load(checkpoint.values<double>("method"));
     const std::vector<double> best = checkpoint.values<double>("best");
-    check(best.size() == 6, ExitCode::data, "checkpoint: section best of {} numbers, expected 6", best.size());
+    check(best.size() == 6, ExitCode::data, "checkpoint: section best of {} numbers, expected 6",
+          best.size());
     best_ = {static_cast<Index>(best[0]), best[1], best[2], static_cast<Index>(best[3]), best[4], best[5]};
     const std::vector<double> pending = checkpoint.values<double>("log");
-    check(pending.size() == 2 + time_sum_.size(), ExitCode::data, "checkpoint: section log of {} numbers", pending.size());
+    check(pending.size() == 2 + time_sum_.size(), ExitCode::data, "checkpoint: section log of {} numbers",
+          pending.size());
     loss_sum_ = pending[0];
     loss_count_ = static_cast<Index>(pending[1]);
     std::copy_n(pending.begin() + 2, time_sum_.size(), time_sum_.begin());
@@ -242,9 +259,9 @@ void RunCoordinator::publish(const std::string& kind, std::span<const std::byte>
     Checkpoint checkpoint = Checkpoint::decode(bytes, "the workers' part of a checkpoint");
     const std::vector<double> state = state_->save();
     checkpoint.add<double>("method", state);
-    const std::vector<double> best{static_cast<double>(best_.projected_step), best_.projected_validation,
-                                   best_.projected_test, static_cast<double>(best_.relaxed_step),
-                                   best_.relaxed_validation, best_.relaxed_test};
+    const std::vector<double> best{
+        static_cast<double>(best_.projected_step), best_.projected_validation, best_.projected_test,
+        static_cast<double>(best_.relaxed_step),   best_.relaxed_validation,   best_.relaxed_test};
     checkpoint.add<double>("best", best);
     std::vector<double> pending{loss_sum_, static_cast<double>(loss_count_)};
     pending.insert(pending.end(), time_sum_.begin(), time_sum_.end());

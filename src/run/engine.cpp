@@ -49,12 +49,15 @@ std::vector<optimise::Range> trained_ranges(const Network& network, const method
 
 template <class T>
 Engine<T>::Engine(const Network& network, const methods::Method& method, const EngineSettings& settings,
-                  const parallel::LaneMap& lanes, parallel::Communicator& communicator, parallel::ThreadTeam& team)
-    : network_(network), method_(method), settings_(settings), lanes_(lanes), communicator_(communicator), team_(team),
-      length_(network.trained_size() + network.training().sum_columns() + network.training().extra_gradient + 1),
+                  const parallel::LaneMap& lanes, parallel::Communicator& communicator,
+                  parallel::ThreadTeam& team)
+    : network_(network), method_(method), settings_(settings), lanes_(lanes), communicator_(communicator),
+      team_(team), length_(network.trained_size() + network.training().sum_columns() +
+                           network.training().extra_gradient + 1),
       optimiser_(settings.optimiser, network.trained_size(), trained_ranges(network, method)),
       packed_(network.training()), control_(network.training().controls.size()) {
-    check(team.size() >= lanes.threads(), "engine: {} threads for {} that have lanes", team.size(), lanes.threads());
+    check(team.size() >= lanes.threads(), "engine: {} threads for {} that have lanes", team.size(),
+          lanes.threads());
     lanes_at_once_ = choose_lanes_at_once(settings.lanes_at_once);
     gradient_ = communicator.shared_buffer<T>(length_);
     trained_.resize(static_cast<std::size_t>(network.trained_size()));
@@ -108,7 +111,8 @@ void Engine<T>::exchange(int thread, std::span<double> values) {
     if (thread == 0) {
         for (int stride = 1; stride < lanes_.threads(); stride *= 2) {
             for (int t = 0; t < lanes_.threads(); t += 2 * stride) {
-                tree_add<double>(exchanged_[static_cast<std::size_t>(t)], exchanged_[static_cast<std::size_t>(t + stride)]);
+                tree_add<double>(exchanged_[static_cast<std::size_t>(t)],
+                                 exchanged_[static_cast<std::size_t>(t + stride)]);
             }
         }
         if (communicator_.size() > 1) {
@@ -179,7 +183,9 @@ void Engine<T>::run_thread(int thread, const Fill& fill) {
 template <class T>
 void Engine<T>::reduce_threads(int thread) {
     const auto [begin, end] = share(length_, thread, lanes_.threads());
-    const auto part = [&](int t) { return t == 0 ? gradient_.data() : workers_[static_cast<std::size_t>(t)]->current.data(); };
+    const auto part = [&](int t) {
+        return t == 0 ? gradient_.data() : workers_[static_cast<std::size_t>(t)]->current.data();
+    };
     for (int stride = 1; stride < lanes_.threads(); stride *= 2) {
         for (int t = 0; t < lanes_.threads(); t += 2 * stride) {
             T* __restrict__ low = part(t);
@@ -198,7 +204,8 @@ void Engine<T>::compute(const Fill& fill, double factor, const methods::Control&
         if (name == loss_factor) {
             control_[c] = static_cast<T>(factor);
         } else {
-            control_[c] = static_cast<T>(control.gamma()[static_cast<std::size_t>(std::stol(name.substr(4)))]);
+            control_[c] =
+                static_cast<T>(control.gamma()[static_cast<std::size_t>(std::stol(name.substr(4)))]);
         }
     }
     // No node writes the gradient of a gate that the task loss does not reach; what the method added to
@@ -238,7 +245,8 @@ void Engine<T>::compute(const Fill& fill, double factor, const methods::Control&
     // What needed the sums over all lanes; the first thread's executor still holds its values.
     if (const Program& program = network_.training(); program.part_nodes < program.nodes.size()) {
         Worker& w = *workers_.front();
-        w.executor->run_nodes(w.part, environment_of(w, gradient_.data(), false), program.part_nodes, program.nodes.size());
+        w.executor->run_nodes(w.part, environment_of(w, gradient_.data(), false), program.part_nodes,
+                              program.nodes.size());
     }
     times_.reduce += seconds_since(clock);
 }
@@ -248,7 +256,8 @@ void Engine<T>::read_sites(std::span<double> gamma, std::span<double> u) const {
     for (Index s = 0; s < network_.sites(); ++s) {
         const Index at = network_.gate_offset(s);
         const auto i = static_cast<std::size_t>(s);
-        gamma[i] = at >= 0 ? static_cast<double>(trained_[static_cast<std::size_t>(at)]) : network_.policy().initial_gamma;
+        gamma[i] = at >= 0 ? static_cast<double>(trained_[static_cast<std::size_t>(at)])
+                           : network_.policy().initial_gamma;
         if (!u.empty()) {
             u[i] = static_cast<double>(trained_[static_cast<std::size_t>(network_.slack_offset() + s)]);
         }
@@ -293,8 +302,8 @@ StepResult Engine<T>::update(const methods::Control& control, double learning_ra
     };
     if (norm) {
         in_team([&](int thread) {
-            optimise::squared_norm_blocks(gradient, blocks * thread / threads, blocks * (thread + 1) / threads,
-                                         std::span<double>(norm_blocks_));
+            optimise::squared_norm_blocks(gradient, blocks * thread / threads,
+                                          blocks * (thread + 1) / threads, std::span<double>(norm_blocks_));
         });
         result.gradient_norm = optimise::norm_of_blocks(norm_blocks_);
     }

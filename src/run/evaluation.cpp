@@ -31,12 +31,14 @@ Evaluator<T>::Evaluator(const Setup& setup, parallel::Communicator& communicator
     for (int t = 0; t < team.size(); ++t) {
         auto worker = std::make_unique<Worker>();
         for (const Mode mode : {Mode::projected, Mode::relaxed}) {
-            worker->executor[static_cast<int>(mode)] = std::make_unique<HostExecutor<T>>(program_of(*setup.network, mode));
+            worker->executor[static_cast<int>(mode)] =
+                std::make_unique<HostExecutor<T>>(program_of(*setup.network, mode));
         }
         workers_.push_back(std::move(worker));
     }
     for (const Mode mode : {Mode::projected, Mode::relaxed}) {
-        packed_[static_cast<int>(mode)] = std::make_unique<PackedWeights<T>>(program_of(*setup.network, mode));
+        packed_[static_cast<int>(mode)] =
+            std::make_unique<PackedWeights<T>>(program_of(*setup.network, mode));
     }
 }
 
@@ -69,24 +71,28 @@ void Evaluator<T>::for_chunks(Index chunks, Task&& task) {
 }
 
 template <class T>
-double Evaluator<T>::loss(Mode mode, data::Split split, std::span<const T> parameters, std::span<const T> state,
-                          std::span<const double> controlled_gates) {
+double Evaluator<T>::loss(Mode mode, data::Split split, std::span<const T> parameters,
+                          std::span<const T> state, std::span<const double> controlled_gates) {
     prepare(mode, parameters);
     const Program& program = program_of(*setup_.network, mode);
     const std::vector<Index>& samples = setup_.set.samples(split);
-    check(!samples.empty(), ExitCode::data, "{}: the {} split is empty", setup_.set.path, data::split_name(split));
+    check(!samples.empty(), ExitCode::data, "{}: the {} split is empty", setup_.set.path,
+          data::split_name(split));
     const std::vector<int> fields = setup_.set.field_numbers(program.fields);
     std::vector<T> control;
     for (const std::string& name : program.controls) {
-        control.push_back(name == loss_factor ? T(1)
-                                              : static_cast<T>(controlled_gates[static_cast<std::size_t>(std::stol(name.substr(4)))]));
+        control.push_back(
+            name == loss_factor
+                ? T(1)
+                : static_cast<T>(controlled_gates[static_cast<std::size_t>(std::stol(name.substr(4)))]));
     }
     const auto count = static_cast<Index>(samples.size());
     const Index chunks = (count + chunk_samples - 1) / chunk_samples;
     std::vector<double> sums(static_cast<std::size_t>(chunks), 0.0);
     for_chunks(chunks, [&](Worker& w, Index c) {
         const Index first = c * chunk_samples;
-        const std::span<const Index> part(samples.data() + first, static_cast<std::size_t>(std::min(chunk_samples, count - first)));
+        const std::span<const Index> part(samples.data() + first,
+                                          static_cast<std::size_t>(std::min(chunk_samples, count - first)));
         data::collate(setup_.set, fields, part, 1, 0, 1, w.part);
         HostExecutor<T>& executor = *w.executor[static_cast<int>(mode)];
         executor.run(w.part, {.parameters = parameters.data(),
@@ -106,8 +112,9 @@ double Evaluator<T>::loss(Mode mode, data::Split split, std::span<const T> param
 }
 
 template <class T>
-methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split split, Index sample_count, Index elements,
-                                                      std::span<const T> parameters, std::span<const T> state,
+methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split split, Index sample_count,
+                                                      Index elements, std::span<const T> parameters,
+                                                      std::span<const T> state,
                                                       std::span<const double> controlled_gates) {
     prepare(mode, parameters);
     const Program& program = program_of(*setup_.network, mode);
@@ -115,8 +122,10 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
     const std::vector<int> fields = setup_.set.field_numbers(program.fields);
     std::vector<T> control;
     for (const std::string& name : program.controls) {
-        control.push_back(name == loss_factor ? T(1)
-                                              : static_cast<T>(controlled_gates[static_cast<std::size_t>(std::stol(name.substr(4)))]));
+        control.push_back(
+            name == loss_factor
+                ? T(1)
+                : static_cast<T>(controlled_gates[static_cast<std::size_t>(std::stol(name.substr(4)))]));
     }
     const Index count = std::min<Index>(sample_count, static_cast<Index>(samples.size()));
     const Index chunks = (count + chunk_samples - 1) / chunk_samples;
@@ -128,7 +137,8 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
     std::vector<double> all(static_cast<std::size_t>(chunks) * terms, 0.0);
     for_chunks(chunks, [&](Worker& w, Index c) {
         const Index first = c * chunk_samples;
-        const std::span<const Index> part(samples.data() + first, static_cast<std::size_t>(std::min(chunk_samples, count - first)));
+        const std::span<const Index> part(samples.data() + first,
+                                          static_cast<std::size_t>(std::min(chunk_samples, count - first)));
         HostExecutor<T>& executor = *w.executor[static_cast<int>(mode)];
         const Environment<T> environment{.parameters = parameters.data(),
                                          .state = state.data(),
@@ -148,7 +158,8 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
         methods::EquivarianceMeasure measure;
         measure.begin<T>(w.reference, width, begin);
         for (Index e = 0; e < elements; ++e) {
-            draw_elements(group, static_cast<std::uint64_t>(setup_.job.seed), Purpose::measurement, e, part, w.elements);
+            draw_elements(group, static_cast<std::uint64_t>(setup_.job.seed), Purpose::measurement, e, part,
+                          w.elements);
             w.turned = w.part;
             turn<T>(w.turned, program.fields, w.elements);
             executor.run(w.turned, environment);
@@ -159,9 +170,16 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
             measure.add<T>(executor.output("prediction"), w.rotated);
         }
         const methods::EquivarianceSums s = measure.sums();
-        const double values[terms] = {s.row_norms, s.output_norms, s.sample_norms, s.averaged, s.minimum, s.maximum,
-                                      static_cast<double>(s.rows), static_cast<double>(s.output_rows),
-                                      static_cast<double>(s.samples), static_cast<double>(s.averaged_samples)};
+        const double values[terms] = {s.row_norms,
+                                      s.output_norms,
+                                      s.sample_norms,
+                                      s.averaged,
+                                      s.minimum,
+                                      s.maximum,
+                                      static_cast<double>(s.rows),
+                                      static_cast<double>(s.output_rows),
+                                      static_cast<double>(s.samples),
+                                      static_cast<double>(s.averaged_samples)};
         std::copy_n(values, terms, all.data() + static_cast<std::size_t>(c) * terms);
     });
     if (communicator_.size() > 1) {

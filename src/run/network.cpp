@@ -20,7 +20,8 @@ layers::Gate layer_gate(methods::Gate gate) {
 
 } // namespace
 
-Network::Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy, NetworkOptions options)
+Network::Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy,
+                 NetworkOptions options)
     : model_(std::move(model)), sites_(model_->sites()), policy_(policy), options_(options) {
     training_ = record(Use::training);
     projected_ = record(Use::projected);
@@ -33,7 +34,8 @@ Network::Network(std::shared_ptr<const models::Model> model, const methods::Site
 
 std::unique_ptr<Program> Network::record(Use use) {
     Builder b(parameters_, states_);
-    layers::Sites sites(model_->sites(), use == Use::projected ? layers::Gate::absent : layer_gate(policy_.gate),
+    layers::Sites sites(model_->sites(),
+                        use == Use::projected ? layers::Gate::absent : layer_gate(policy_.gate),
                         policy_.initial_gamma);
     models::Recording r{b, sites};
     r.training = use == Use::training && options_.batch_statistics;
@@ -44,8 +46,9 @@ std::unique_ptr<Program> Network::record(Use use) {
     const models::FieldInfo target_field = model_->target();
     const Value target = b.input(target_field.name, target_field.extent, target_field.columns);
     const Value factor = b.control(loss_factor);
-    const Value loss = model_->loss() == models::LossKind::squared ? ops::squared_error(b, prediction, target, factor)
-                                                                   : ops::absolute_error(b, prediction, target, factor);
+    const Value loss = model_->loss() == models::LossKind::squared
+                           ? ops::squared_error(b, prediction, target, factor)
+                           : ops::absolute_error(b, prediction, target, factor);
     b.sum("loss", loss);
     if (use != Use::training || options_.keep) {
         b.output("prediction", prediction);

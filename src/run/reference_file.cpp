@@ -20,7 +20,8 @@ models::SegnnSettings segnn_settings(const ReferenceFile& f) {
     const symmetry::Irreps attributes = symmetry::Irreps::parse(f.text("attribute_irreps", "1x0e+1x1o"));
     s.lmax_attributes = attributes.lmax();
     check(attributes == symmetry::Irreps::spherical(attributes.lmax()), ExitCode::data,
-          "{}: attribute_irreps {}, expected 0e+1o+... up to a degree", f.data().path(), attributes.to_string());
+          "{}: attribute_irreps {}, expected 0e+1o+... up to a degree", f.data().path(),
+          attributes.to_string());
     s.harmonics = symmetry::normalisation_by_name(f.text("harmonics", "integral"));
     s.instance_norm = f.text("norm", "none") == "instance";
     s.task = f.text("pool", "none") == "mean" ? models::SegnnTask::graph : models::SegnnTask::node;
@@ -36,14 +37,16 @@ std::vector<Index> sorted_edges(const std::vector<Index>& edge_index, Index edge
     std::iota(order.begin(), order.end(), Index{0});
     std::ranges::stable_sort(order, [&](Index a, Index b) {
         const auto key = [&](Index e) {
-            return std::pair(edge_index[static_cast<std::size_t>(edges + e)], edge_index[static_cast<std::size_t>(e)]);
+            return std::pair(edge_index[static_cast<std::size_t>(edges + e)],
+                             edge_index[static_cast<std::size_t>(e)]);
         };
         return key(a) < key(b);
     });
     return order;
 }
 
-void build_topology(Topology& t, const std::vector<Index>& sender, const std::vector<Index>& receiver, Index nodes) {
+void build_topology(Topology& t, const std::vector<Index>& sender, const std::vector<Index>& receiver,
+                    Index nodes) {
     t = {};
     t.sender.assign(sender.begin(), sender.end());
     t.receiver.assign(receiver.begin(), receiver.end());
@@ -58,7 +61,8 @@ void build_topology(Topology& t, const std::vector<Index>& sender, const std::ve
     t.by_sender.resize(sender.size());
     std::vector<std::int32_t> next(t.sender_begin.begin(), t.sender_begin.end() - 1);
     for (std::size_t e = 0; e < sender.size(); ++e) {
-        t.by_sender[static_cast<std::size_t>(next[static_cast<std::size_t>(sender[e])]++)] = static_cast<std::int32_t>(e);
+        t.by_sender[static_cast<std::size_t>(next[static_cast<std::size_t>(sender[e])]++)] =
+            static_cast<std::int32_t>(e);
     }
 }
 
@@ -101,33 +105,33 @@ std::shared_ptr<const models::Model> ReferenceFile::model() const {
     fail(ExitCode::data, "{}: model {}; this build knows segnn, egnn", reader_.path(), model_);
 }
 
-bool ReferenceFile::branches() const {
-    return kind_ == "trajectory" || reader_.has("/gamma");
-}
+bool ReferenceFile::branches() const { return kind_ == "trajectory" || reader_.has("/gamma"); }
 
 bool ReferenceFile::training_mode() const { return text("mode", "train") != "eval"; }
 
 bool ReferenceFile::given_features() const { return reader_.has("/input/node_feature"); }
 
 template <class T>
-void ReferenceFile::batch(const Program& program, const std::vector<Index>& samples, BatchPart<T>& part) const {
+void ReferenceFile::batch(const Program& program, const std::vector<Index>& samples,
+                          BatchPart<T>& part) const {
     const std::vector<Index> edge_index = reader_.integers("/input/edge_index");
     const auto file_edges = static_cast<Index>(edge_index.size()) / 2;
-    check(reader_.shape("/input/edge_index").size() == 2 && reader_.shape("/input/edge_index")[0] == 2, ExitCode::data,
-          "{}: /input/edge_index: expected shape [2, edges]", reader_.path());
+    check(reader_.shape("/input/edge_index").size() == 2 && reader_.shape("/input/edge_index")[0] == 2,
+          ExitCode::data, "{}: /input/edge_index: expected shape [2, edges]", reader_.path());
     const Index file_nodes = reader_.shape("/input/position").at(0);
     // Trajectories store the edges of one simulation and all simulations' nodes.
     Index nodes_each = file_nodes;
     std::vector<Index> graph_index;
     if (samples.empty()) {
-        graph_index = reader_.has("/input/graph_index") ? reader_.integers("/input/graph_index")
-                                                        : std::vector<Index>(static_cast<std::size_t>(file_nodes), 0);
+        graph_index = reader_.has("/input/graph_index")
+                          ? reader_.integers("/input/graph_index")
+                          : std::vector<Index>(static_cast<std::size_t>(file_nodes), 0);
     } else {
         nodes_each = 1 + *std::ranges::max_element(edge_index);
     }
     for (const Index i : edge_index) {
-        check(i >= 0 && i < nodes_each, ExitCode::data, "{}: /input/edge_index holds node {}, expected 0 to {}",
-              reader_.path(), i, nodes_each - 1);
+        check(i >= 0 && i < nodes_each, ExitCode::data,
+              "{}: /input/edge_index holds node {}, expected 0 to {}", reader_.path(), i, nodes_each - 1);
     }
     edge_order_ = sorted_edges(edge_index, file_edges);
     std::vector<Index> node_of, edge_of, sender, receiver, begin{0};
@@ -150,8 +154,9 @@ void ReferenceFile::batch(const Program& program, const std::vector<Index>& samp
     if (samples.empty()) {
         for (Index i = 0; i < nodes; ++i) {
             const Index g = graph_index[static_cast<std::size_t>(i)];
-            check(g == static_cast<Index>(begin.size()) - 1 || g == static_cast<Index>(begin.size()) - 2, ExitCode::data,
-                  "{}: /input/graph_index: graph {} at node {}, expected ascending numbers", reader_.path(), g, i);
+            check(g == static_cast<Index>(begin.size()) - 1 || g == static_cast<Index>(begin.size()) - 2,
+                  ExitCode::data, "{}: /input/graph_index: graph {} at node {}, expected ascending numbers",
+                  reader_.path(), g, i);
             if (g == static_cast<Index>(begin.size()) - 1) {
                 begin.push_back(i);
             }
@@ -181,9 +186,11 @@ void ReferenceFile::batch(const Program& program, const std::vector<Index>& samp
         const std::vector<double> values = reader_.doubles(path);
         const auto& rows = info->extent.axis == Axis::edge ? edge_of : node_of;
         const bool by_graph = info->extent.axis == Axis::graph;
-        const Index expected = by_graph ? graphs : (info->extent.axis == Axis::edge ? file_edges : file_nodes);
+        const Index expected =
+            by_graph ? graphs : (info->extent.axis == Axis::edge ? file_edges : file_nodes);
         check(static_cast<Index>(values.size()) == expected * info->columns, ExitCode::data,
-              "{}: {} has {} numbers, expected {} x {}", reader_.path(), path, values.size(), expected, info->columns);
+              "{}: {} has {} numbers, expected {} x {}", reader_.path(), path, values.size(), expected,
+              info->columns);
         std::vector<T> out;
         if (by_graph) {
             out.assign(values.begin(), values.end());
@@ -208,7 +215,8 @@ std::vector<double> ReferenceFile::formula(const std::string& parameter) const {
     const auto p = static_cast<double>(reader_.integers("/weight_formula/p").at(i));
     const Index first = reader_.integers("/weight_formula/first_k").at(i);
     const Index size = reader_.integers("/weight_formula/size").at(i);
-    check(size >= 0 && size < (Index{1} << 32), ExitCode::data, "{}: /weight_formula/size holds {}", reader_.path(), size);
+    check(size >= 0 && size < (Index{1} << 32), ExitCode::data, "{}: /weight_formula/size holds {}",
+          reader_.path(), size);
     std::vector<double> values;
     double sum = 0;
     double square = 0;
@@ -224,8 +232,8 @@ std::vector<double> ReferenceFile::formula(const std::string& parameter) const {
     const double scale = std::max(std::abs(expected_norm), 1e-300);
     check(std::abs(std::sqrt(square) - expected_norm) <= 1e-9 * scale &&
               std::abs(sum - expected_sum) <= 1e-9 * scale * std::sqrt(static_cast<double>(size)),
-          ExitCode::data, "{}: weights of {} by formula have sum {} and norm {}, expected {} and {}", reader_.path(),
-          parameter, sum, std::sqrt(square), expected_sum, expected_norm);
+          ExitCode::data, "{}: weights of {} by formula have sum {} and norm {}, expected {} and {}",
+          reader_.path(), parameter, sum, std::sqrt(square), expected_sum, expected_norm);
     return values;
 }
 
@@ -245,19 +253,20 @@ void ReferenceFile::load(const Network& network, std::vector<T>& trained, std::v
         } else {
             const std::string path = "/weight/" + p.name;
             check(reader_.has(path), ExitCode::data, "{}: no {}", reader_.path(), path);
-            check(reader_.shape(path) == p.shape, ExitCode::data, "{}: {} has shape [{}], expected [{}]", reader_.path(),
-                  path, fmt::join(reader_.shape(path), ", "), fmt::join(p.shape, ", "));
+            check(reader_.shape(path) == p.shape, ExitCode::data, "{}: {} has shape [{}], expected [{}]",
+                  reader_.path(), path, fmt::join(reader_.shape(path), ", "), fmt::join(p.shape, ", "));
             values = reader_.doubles(path);
         }
         network.parameters().from_published<T>(static_cast<int>(n), values, trained);
     }
     if (reader_.has("/gamma")) {
         const std::vector<double> gamma = reader_.doubles("/gamma");
-        check(static_cast<Index>(gamma.size()) == network.sites(), ExitCode::data, "{}: {} gates in /gamma, expected {}",
-              reader_.path(), gamma.size(), network.sites());
+        check(static_cast<Index>(gamma.size()) == network.sites(), ExitCode::data,
+              "{}: {} gates in /gamma, expected {}", reader_.path(), gamma.size(), network.sites());
         for (Index s = 0; s < network.sites(); ++s) {
             if (network.gate_offset(s) >= 0) {
-                trained[static_cast<std::size_t>(network.gate_offset(s))] = static_cast<T>(gamma[static_cast<std::size_t>(s)]);
+                trained[static_cast<std::size_t>(network.gate_offset(s))] =
+                    static_cast<T>(gamma[static_cast<std::size_t>(s)]);
             }
         }
     }
@@ -265,8 +274,8 @@ void ReferenceFile::load(const Network& network, std::vector<T>& trained, std::v
         const std::string path = "/weight/" + b.name;
         check(reader_.has(path), ExitCode::data, "{}: no {}", reader_.path(), path);
         const std::vector<double> values = reader_.doubles(path);
-        check(static_cast<Index>(values.size()) == b.size, ExitCode::data, "{}: {} has {} numbers, expected {}",
-              reader_.path(), path, values.size(), b.size);
+        check(static_cast<Index>(values.size()) == b.size, ExitCode::data,
+              "{}: {} has {} numbers, expected {}", reader_.path(), path, values.size(), b.size);
         std::ranges::transform(values, state.begin() + b.offset, [](double x) { return static_cast<T>(x); });
     }
 }
@@ -289,7 +298,8 @@ double ReferenceFile::number_attribute(const std::string& name, double standard)
 }
 
 template void ReferenceFile::batch<float>(const Program&, const std::vector<Index>&, BatchPart<float>&) const;
-template void ReferenceFile::batch<double>(const Program&, const std::vector<Index>&, BatchPart<double>&) const;
+template void ReferenceFile::batch<double>(const Program&, const std::vector<Index>&,
+                                           BatchPart<double>&) const;
 template void ReferenceFile::load<float>(const Network&, std::vector<float>&, std::vector<float>&) const;
 template void ReferenceFile::load<double>(const Network&, std::vector<double>&, std::vector<double>&) const;
 

@@ -23,7 +23,8 @@ std::shared_ptr<const models::Model> make_model(const Job& job) {
         return std::make_shared<models::Egnn>(
             models::EgnnSettings{job.model.integer("hidden"), job.model.integer("layers")});
     }
-    fail(ExitCode::usage, "{}: model.name = \"{}\" is not a model of this build", job.origin("model.name"), job.model.name);
+    fail(ExitCode::usage, "{}: model.name = \"{}\" is not a model of this build", job.origin("model.name"),
+         job.model.name);
 }
 
 data::GraphSet open_data(const Job& job) {
@@ -31,7 +32,8 @@ data::GraphSet open_data(const Job& job) {
     return data::open_data_set(job.data.set, job.data_file(), settings);
 }
 
-Setup::Setup(Job j) : job(std::move(j)), set(open_data(job)), method(methods::make_method(job.method_settings())) {
+Setup::Setup(Job j)
+    : job(std::move(j)), set(open_data(job)), method(methods::make_method(job.method_settings())) {
     network = std::make_unique<Network>(make_model(job), method->sites());
     const std::vector<Index>& train = set.samples(data::Split::train);
     check(!train.empty(), ExitCode::data, "{}: no training samples", set.path);
@@ -39,7 +41,8 @@ Setup::Setup(Job j) : job(std::move(j)), set(open_data(job)), method(methods::ma
 }
 
 data::BatchOrder Setup::batch_order() const {
-    return {set.samples(data::Split::train), job.data.batch, static_cast<std::uint64_t>(job.seed), job.data.drop_last};
+    return {set.samples(data::Split::train), job.data.batch, static_cast<std::uint64_t>(job.seed),
+            job.data.drop_last};
 }
 
 Index Setup::steps_per_epoch() const { return batch_order().steps_per_epoch(); }

@@ -31,7 +31,8 @@ void check_ranks_agree(const Job& job, const Setup& setup, parallel::Communicato
     const std::vector<std::string> sets = gather_text(world, compiled_instruction_set());
     for (std::size_t r = 0; r < sets.size() && job.parallel.order == SumOrder::tree; ++r) {
         check(sets[r] == sets[0],
-              "rank {} runs a build for {}, rank 0 one for {}: with parallel.order = \"tree\" all must be the same (set "
+              "rank {} runs a build for {}, rank 0 one for {}: with parallel.order = \"tree\" all must be "
+              "the same (set "
               "TETHER_ARCH to the older one, or order = \"fast\")",
               r, sets[r], sets[0]);
     }
@@ -108,7 +109,9 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
     plan.folder = path;
     plan.description = describe(setup, world, threads, worker_ranks);
     plan.method = setup.method.get();
-    plan.start = {.sites = setup.network->sites(), .steps_per_epoch = setup.steps_per_epoch(), .epochs = job.train.epochs};
+    plan.start = {.sites = setup.network->sites(),
+                  .steps_per_epoch = setup.steps_per_epoch(),
+                  .epochs = job.train.epochs};
     plan.slack = setup.network->policy().slack;
     plan.steps_per_epoch = setup.steps_per_epoch();
     const parallel::CoordinatorFactory factory = [&]() -> std::unique_ptr<parallel::CoordinatorRole> {
@@ -123,9 +126,10 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
     if (cast.workers->rank() == 0) {
         link = parallel::connect_coordinator(cast, place, factory);
     }
-    const ExitCode code = job.train.precision == Precision::float32
-                              ? training_loop<float>(setup, options, path, threads, *cast.workers, link.get())
-                              : training_loop<double>(setup, options, path, threads, *cast.workers, link.get());
+    const ExitCode code =
+        job.train.precision == Precision::float32
+            ? training_loop<float>(setup, options, path, threads, *cast.workers, link.get())
+            : training_loop<double>(setup, options, path, threads, *cast.workers, link.get());
     if (dedicated) {
         (void)world.broadcast_value(static_cast<int>(code), 0);
     }

@@ -23,7 +23,8 @@ using Clock = std::chrono::steady_clock;
 
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-parallel::WatchdogOptions watchdog_options(const TrainOptions& options, const parallel::Communicator& workers) {
+parallel::WatchdogOptions watchdog_options(const TrainOptions& options,
+                                           const parallel::Communicator& workers) {
     parallel::WatchdogOptions w;
     w.limit = options.watchdog;
     w.detail = [&workers] { return workers.waiting_for(); };
@@ -36,14 +37,15 @@ public:
     Loop(Setup& setup, const TrainOptions& options, const std::string& folder, int threads,
          parallel::Communicator& workers, parallel::CoordinatorLink* link)
         : setup_(setup), job_(setup.job), options_(options), folder_(folder), workers_(workers), link_(link),
-          lanes_(static_cast<int>(job_.parallel.lanes), workers.size(), workers.rank(), threads), team_(lanes_.threads()),
-          engine_(*setup.network, *setup.method,
-                  {job_.primal.optimiser, job_.parallel.order == SumOrder::tree, job_.parallel.lanes_at_once, options.checking},
-                  lanes_, workers, team_),
+          lanes_(static_cast<int>(job_.parallel.lanes), workers.size(), workers.rank(), threads),
+          team_(lanes_.threads()), engine_(*setup.network, *setup.method,
+                                           {job_.primal.optimiser, job_.parallel.order == SumOrder::tree,
+                                            job_.parallel.lanes_at_once, options.checking},
+                                           lanes_, workers, team_),
           evaluator_(setup, workers, team_), order_(setup.batch_order()), control_(setup.network->sites()),
           fields_(setup.set.field_numbers(setup.network->training().fields)), total_(setup.total_steps()),
-          watchdog_(watchdog_options(options, workers)),
-          clock_(JobClock::from_environment(options.max_wall)), elements_(static_cast<std::size_t>(lanes_.threads())) {
+          watchdog_(watchdog_options(options, workers)), clock_(JobClock::from_environment(options.max_wall)),
+          elements_(static_cast<std::size_t>(lanes_.threads())) {
         watchdog_.set_rank(workers.rank());
         const auto sites = static_cast<std::size_t>(setup.network->sites());
         report_.gamma.resize(sites);
@@ -81,12 +83,14 @@ private:
         watchdog_.phase("start", step_);
         std::vector<std::byte> bytes;
         if (link_ != nullptr) {
-            if (auto found = CheckpointFolder(folder_ + "/checkpoint").load_newest(checkpoint_header(job_, 0))) {
+            if (auto found =
+                    CheckpointFolder(folder_ + "/checkpoint").load_newest(checkpoint_header(job_, 0))) {
                 bytes = found->checkpoint.encode();
                 log::info("going on from step {} ({})", found->checkpoint.header.step, found->path);
             }
         }
-        const auto size = static_cast<std::size_t>(workers_.broadcast_value(static_cast<std::int64_t>(bytes.size()), 0));
+        const auto size =
+            static_cast<std::size_t>(workers_.broadcast_value(static_cast<std::int64_t>(bytes.size()), 0));
         bytes.resize(size);
         if (size > 0) {
             workers_.broadcast(bytes, 0);
@@ -94,7 +98,8 @@ private:
             load_state(checkpoint, engine_);
             step_ = checkpoint.header.step;
         } else {
-            setup_.network->initialise<T>(static_cast<std::uint64_t>(job_.seed), engine_.trained(), engine_.state());
+            setup_.network->initialise<T>(static_cast<std::uint64_t>(job_.seed), engine_.trained(),
+                                          engine_.state());
             engine_.renew_weights();
         }
         if (link_ != nullptr) {
@@ -110,7 +115,8 @@ private:
     void take_control() {
         if (link_ != nullptr) {
             const std::vector<double>& answer = link_->wait();
-            check(answer.size() == control_.values().size(), ExitCode::peer, "control block of {} numbers", answer.size());
+            check(answer.size() == control_.values().size(), ExitCode::peer, "control block of {} numbers",
+                  answer.size());
             std::ranges::copy(answer, control_.values().begin());
         }
         if (workers_.size() > 1 && !control_.values().empty()) {
@@ -120,13 +126,16 @@ private:
 
     bool one_step() {
         const Index epoch = order_.epoch(step_);
-        const double rate = optimise::learning_rate(job_.primal.schedule, job_.primal.lr, epoch, job_.train.epochs);
+        const double rate =
+            optimise::learning_rate(job_.primal.schedule, job_.primal.lr, epoch, job_.train.epochs);
         watchdog_.phase("coordinator", step_);
         workers_.set_step(step_);
         Clock::time_point mark = Clock::now();
         if (link_ != nullptr) {
             report_.dual_learning_rate =
-                job_.dual.used ? optimise::learning_rate(job_.dual.schedule, job_.dual.lr, epoch, job_.train.epochs) : 0;
+                job_.dual.used
+                    ? optimise::learning_rate(job_.dual.schedule, job_.dual.lr, epoch, job_.train.epochs)
+                    : 0;
             post_report(Report::step);
         }
         double coordinator = since(mark);
@@ -138,7 +147,8 @@ private:
         engine_.compute(fill_, setup_.loss_factor_of(samples_), control_);
         const StepResult result = engine_.update(control_, rate, true);
         check(result.finite, ExitCode::numbers,
-              "step {}: loss {} and gradient norm {}, expected finite numbers; smaller learning rates (primal.lr = {}, "
+              "step {}: loss {} and gradient norm {}, expected finite numbers; smaller learning rates "
+              "(primal.lr = {}, "
               "dual.lr) or clipping (primal.clip_norm) may help",
               step_, result.loss, result.gradient_norm, rate);
         watchdog_.phase("coordinator", step_);
@@ -156,7 +166,8 @@ private:
     }
 
     void evaluate() {
-        watchdog_.phase("evaluation", step_, std::chrono::duration_cast<std::chrono::milliseconds>(options_.watchdog) * 4);
+        watchdog_.phase("evaluation", step_,
+                        std::chrono::duration_cast<std::chrono::milliseconds>(options_.watchdog) * 4);
         const Clock::time_point mark = Clock::now();
         check_ranks_identical();
         evaluator_.renew();
@@ -169,7 +180,8 @@ private:
         for (const Mode mode : {Mode::projected, Mode::relaxed}) {
             const auto m = static_cast<std::size_t>(mode);
             const bool same = mode == Mode::relaxed && !branches; // one network: measured once
-            r.validation[m] = same ? r.validation[0] : evaluator_.loss(mode, data::Split::validation, trained, state, gates);
+            r.validation[m] = same ? r.validation[0]
+                                   : evaluator_.loss(mode, data::Split::validation, trained, state, gates);
             r.test[m] = same ? r.test[0] : evaluator_.loss(mode, data::Split::test, trained, state, gates);
             if (job_.train.equivariance_samples > 0) {
                 r.measured = true;
@@ -207,7 +219,8 @@ private:
         const auto all = workers_.all_gather(std::as_bytes(std::span(mine.data(), mine.size())));
         for (std::size_t r = 1; r < all.size(); ++r) {
             check(all[r] == all[0], ExitCode::numbers,
-                  "step {}: the parameters of rank {} differ from those of rank 0 (memory fault, or builds that round "
+                  "step {}: the parameters of rank {} differ from those of rank 0 (memory fault, or builds "
+                  "that round "
                   "differently)",
                   step_, r);
         }
@@ -238,9 +251,10 @@ private:
     }
 
     void checkpoint_if_due() {
-        const bool by_time = job_.log.checkpoint_every_s > 0 && since(last_checkpoint_) >= job_.log.checkpoint_every_s;
-        const bool by_step =
-            job_.log.checkpoint_every_steps > 0 && step_ - last_checkpoint_step_ >= job_.log.checkpoint_every_steps;
+        const bool by_time =
+            job_.log.checkpoint_every_s > 0 && since(last_checkpoint_) >= job_.log.checkpoint_every_s;
+        const bool by_step = job_.log.checkpoint_every_steps > 0 &&
+                             step_ - last_checkpoint_step_ >= job_.log.checkpoint_every_steps;
         if (by_time || by_step) {
             checkpoint();
         }
@@ -257,7 +271,9 @@ private:
             link_->finish();
             if (!complete) {
                 log::info("stopped after step {} of {}{}; the same command goes on from there", step_, total_,
-                          asked_ ? "" : fmt::format(" ({})", Signals::reason().empty() ? "time limit" : Signals::reason()));
+                          asked_ ? ""
+                                 : fmt::format(" ({})",
+                                               Signals::reason().empty() ? "time limit" : Signals::reason()));
             }
         }
         workers_.barrier(); // nobody leaves before the checkpoint is on disk
@@ -295,9 +311,10 @@ private:
     const typename Engine<T>::Fill fill_ = [this](Index first, Index count, BatchPart<T>& part) {
         data::collate(setup_.set, fields_, samples_, lanes_.lanes(), first, count, part);
         if (setup_.method->rotates_samples()) {
-            auto& elements = elements_[static_cast<std::size_t>((first - lanes_.mine().first) / lanes_.lanes_per_thread())];
-            draw_elements({.kind = symmetry::GroupKind::so3}, static_cast<std::uint64_t>(job_.seed), Purpose::augmentation,
-                          step_, part.sample, elements);
+            auto& elements = elements_[static_cast<std::size_t>((first - lanes_.mine().first) /
+                                                                lanes_.lanes_per_thread())];
+            draw_elements({.kind = symmetry::GroupKind::so3}, static_cast<std::uint64_t>(job_.seed),
+                          Purpose::augmentation, step_, part.sample, elements);
             turn<T>(part, setup_.network->training().fields, elements);
         }
     };
@@ -315,7 +332,8 @@ ExitCode training_loop(Setup& setup, const TrainOptions& options, const std::str
         if (link != nullptr) {
             // The run file is to say `failed`; whatever stands in the way of that must not hide the cause.
             try {
-                link->post(std::vector<double>{static_cast<double>(Report::end), static_cast<double>(RunStatus::failed)});
+                link->post(std::vector<double>{static_cast<double>(Report::end),
+                                               static_cast<double>(RunStatus::failed)});
                 link->finish();
             } catch (const std::exception& e) {
                 log::error("the run could not be marked as failed: {}", e.what());
@@ -325,9 +343,9 @@ ExitCode training_loop(Setup& setup, const TrainOptions& options, const std::str
     }
 }
 
-template ExitCode training_loop<float>(Setup&, const TrainOptions&, const std::string&, int, parallel::Communicator&,
-                                       parallel::CoordinatorLink*);
-template ExitCode training_loop<double>(Setup&, const TrainOptions&, const std::string&, int, parallel::Communicator&,
-                                        parallel::CoordinatorLink*);
+template ExitCode training_loop<float>(Setup&, const TrainOptions&, const std::string&, int,
+                                       parallel::Communicator&, parallel::CoordinatorLink*);
+template ExitCode training_loop<double>(Setup&, const TrainOptions&, const std::string&, int,
+                                        parallel::Communicator&, parallel::CoordinatorLink*);
 
 } // namespace tether::run

@@ -6,7 +6,8 @@
 namespace tether::run {
 
 CheckpointHeader checkpoint_header(const Job& job, Index step) {
-    return {job.hash(), job.model.name, job.train.precision == Precision::float32 ? "float32" : "float64", step};
+    return {job.hash(), job.model.name, job.train.precision == Precision::float32 ? "float32" : "float64",
+            step};
 }
 
 template <class T>
@@ -42,14 +43,14 @@ void load_state(const Checkpoint& c, Engine<T>& engine) {
     c.read<T>("second_moment", engine.optimiser().second_moment());
     c.read<Index>("counts", engine.optimiser().counts());
     c.read<T>("state", engine.state());
-    check(state_sha256(engine) == c.text("state_sha256"), ExitCode::storage, "checkpoint of step {}: checksum of the state differs",
-          c.header.step);
+    check(state_sha256(engine) == c.text("state_sha256"), ExitCode::storage,
+          "checkpoint of step {}: checksum of the state differs", c.header.step);
     engine.renew_weights();
 }
 
-#define TETHER_INSTANTIATE(T)                                                                                          \
-    template std::string state_sha256<T>(Engine<T>&);                                                                  \
-    template Checkpoint save_state<T>(const Job&, Index, Engine<T>&);                                                  \
+#define TETHER_INSTANTIATE(T)                                                                                \
+    template std::string state_sha256<T>(Engine<T>&);                                                        \
+    template Checkpoint save_state<T>(const Job&, Index, Engine<T>&);                                        \
     template void load_state<T>(const Checkpoint&, Engine<T>&);
 TETHER_INSTANTIATE(float)
 TETHER_INSTANTIATE(double)

@@ -15,7 +15,8 @@ void draw_elements(const symmetry::Group& group, std::uint64_t seed, Purpose pur
                    std::span<const Index> samples, std::vector<symmetry::O3Element>& elements) {
     elements.clear();
     for (const Index sample : samples) {
-        RandomStream stream(seed, purpose, static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(sample));
+        RandomStream stream(seed, purpose, static_cast<std::uint64_t>(step),
+                            static_cast<std::uint64_t>(sample));
         elements.push_back(group.random(stream));
     }
 }
@@ -30,7 +31,7 @@ void turn_nodes(const BatchPart<T>& part, std::span<T> rows, std::span<const sym
             double turned[3];
             for (Index row = 0; row < 3; ++row) {
                 turned[row] = m(row, 0) * static_cast<double>(x[0]) + m(row, 1) * static_cast<double>(x[1]) +
-                            m(row, 2) * static_cast<double>(x[2]);
+                              m(row, 2) * static_cast<double>(x[2]);
             }
             for (std::size_t r = 0; r < 3; ++r) {
                 x[r] = static_cast<T>(turned[r]);
@@ -40,7 +41,8 @@ void turn_nodes(const BatchPart<T>& part, std::span<T> rows, std::span<const sym
 }
 
 template <class T>
-void turn(BatchPart<T>& part, std::span<const std::string> fields, std::span<const symmetry::O3Element> elements) {
+void turn(BatchPart<T>& part, std::span<const std::string> fields,
+          std::span<const symmetry::O3Element> elements) {
     const auto nodes = static_cast<Index>(part.topology.node_begin.back());
     for (std::size_t f = 0; f < fields.size(); ++f) {
         const Index width = nodes == 0 ? 0 : static_cast<Index>(part.field[f].size()) / nodes;
@@ -50,9 +52,13 @@ void turn(BatchPart<T>& part, std::span<const std::string> fields, std::span<con
     }
 }
 
-template void turn_nodes<float>(const BatchPart<float>&, std::span<float>, std::span<const symmetry::O3Element>);
-template void turn_nodes<double>(const BatchPart<double>&, std::span<double>, std::span<const symmetry::O3Element>);
-template void turn<float>(BatchPart<float>&, std::span<const std::string>, std::span<const symmetry::O3Element>);
-template void turn<double>(BatchPart<double>&, std::span<const std::string>, std::span<const symmetry::O3Element>);
+template void turn_nodes<float>(const BatchPart<float>&, std::span<float>,
+                                std::span<const symmetry::O3Element>);
+template void turn_nodes<double>(const BatchPart<double>&, std::span<double>,
+                                 std::span<const symmetry::O3Element>);
+template void turn<float>(BatchPart<float>&, std::span<const std::string>,
+                          std::span<const symmetry::O3Element>);
+template void turn<double>(BatchPart<double>&, std::span<const std::string>,
+                           std::span<const symmetry::O3Element>);
 
 } // namespace tether::run

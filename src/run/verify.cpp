@@ -82,7 +82,9 @@ template <class T>
 std::vector<Comparison> verify_model(const ReferenceFile& file) {
     const hdf5::Reader& data = file.data();
     const Network network(file.model(), policy_of(file),
-                          {.keep = true, .input_gradients = true, .given_features = file.given_features(),
+                          {.keep = true,
+                           .input_gradients = true,
+                           .given_features = file.given_features(),
                            .batch_statistics = file.training_mode()});
     std::vector<T> trained, state;
     file.load(network, trained, state);
@@ -109,19 +111,22 @@ std::vector<Comparison> verify_model(const ReferenceFile& file) {
     Comparer compare;
     compare.add("loss", "loss", doubles<T>(executor.output("loss")), data.doubles("/loss"));
     const std::vector<std::string> skipped = file.listed("not_compared");
-    const auto compared = [&](const std::string& name) { return std::ranges::find(skipped, name) == skipped.end(); };
+    const auto compared = [&](const std::string& name) {
+        return std::ranges::find(skipped, name) == skipped.end();
+    };
     for (const std::string& name : data.datasets("/output")) {
         if (name == "projected" || !compared(name)) {
             continue;
         }
         const auto value = program.outputs.find(name);
-        check(value != program.outputs.end(), ExitCode::data, "{}: /output/{} is not an output of {}", data.path(), name,
-              data.text_attribute("/", "model"));
-        std::vector<double> found =
-            published_rows<T>(file, network, name, program.info(value->second), executor.value(value->second));
+        check(value != program.outputs.end(), ExitCode::data, "{}: /output/{} is not an output of {}",
+              data.path(), name, data.text_attribute("/", "model"));
+        std::vector<double> found = published_rows<T>(file, network, name, program.info(value->second),
+                                                      executor.value(value->second));
         std::vector<double> expected = data.doubles("/output/" + name);
         // Files of full size hold the first rows of some intermediates.
-        if (const auto shape = data.shape("/output/" + name); !shape.empty() && expected.size() < found.size()) {
+        if (const auto shape = data.shape("/output/" + name);
+            !shape.empty() && expected.size() < found.size()) {
             found.resize(expected.size());
         }
         compare.add("output", "output/" + name, std::move(found), std::move(expected));
@@ -131,17 +136,20 @@ std::vector<Comparison> verify_model(const ReferenceFile& file) {
     for (std::size_t n = 0; n < parameters.all().size(); ++n) {
         const Parameter& p = parameters.all()[n];
         if (data.has("/gradient/" + p.name) && compared(p.name)) {
-            compare.add("gradient", "gradient/" + p.name, parameters.to_published<T>(static_cast<int>(n), gradient),
+            compare.add("gradient", "gradient/" + p.name,
+                        parameters.to_published<T>(static_cast<int>(n), gradient),
                         data.doubles("/gradient/" + p.name));
         } else {
-            check(!data.has("/gradient") || !compared(p.name), ExitCode::data, "{}: no /gradient/{}", data.path(), p.name);
+            check(!data.has("/gradient") || !compared(p.name), ExitCode::data, "{}: no /gradient/{}",
+                  data.path(), p.name);
         }
     }
     if (data.has("/gradient_summary")) {
         std::vector<double> norm, sum, dot;
         for (const std::string& name : data.strings("/gradient_summary/name")) {
             const int n = parameters.find(name);
-            check(n >= 0, ExitCode::data, "{}: /gradient_summary names {}, which is no parameter", data.path(), name);
+            check(n >= 0, ExitCode::data, "{}: /gradient_summary names {}, which is no parameter",
+                  data.path(), name);
             const std::vector<double> g = parameters.to_published<T>(n, gradient);
             const std::vector<double> w = parameters.to_published<T>(n, trained);
             double square = 0;
@@ -158,7 +166,8 @@ std::vector<Comparison> verify_model(const ReferenceFile& file) {
         }
         compare.add("gradient_l2", "gradient_summary/l2", norm, data.doubles("/gradient_summary/l2"));
         compare.add("gradient_sum", "gradient_summary/sum", sum, data.doubles("/gradient_summary/sum"));
-        compare.add("gradient_dot", "gradient_summary/dot_parameter", dot, data.doubles("/gradient_summary/dot_parameter"));
+        compare.add("gradient_dot", "gradient_summary/dot_parameter", dot,
+                    data.doubles("/gradient_summary/dot_parameter"));
     }
     if (data.has("/gradient_gamma")) {
         std::vector<double> found;
@@ -167,9 +176,11 @@ std::vector<Comparison> verify_model(const ReferenceFile& file) {
         }
         compare.add("gradient", "gradient_gamma", found, data.doubles("/gradient_gamma"));
     }
-    for (const std::string& name : data.has("/gradient_input") ? data.datasets("/gradient_input") : std::vector<std::string>{}) {
+    for (const std::string& name :
+         data.has("/gradient_input") ? data.datasets("/gradient_input") : std::vector<std::string>{}) {
         const Value g = network.input_gradient(name);
-        check(g.valid(), ExitCode::data, "{}: /gradient_input/{} is not an input of the network", data.path(), name);
+        check(g.valid(), ExitCode::data, "{}: /gradient_input/{} is not an input of the network", data.path(),
+              name);
         compare.add("gradient_input", "gradient_input/" + name,
                     published_rows<T>(file, network, "gradient_input", program.info(g), executor.value(g)),
                     data.doubles("/gradient_input/" + name));
@@ -177,7 +188,8 @@ std::vector<Comparison> verify_model(const ReferenceFile& file) {
     for (const StateBuffer& b : network.states().all()) {
         if (data.has("/buffer_after/" + b.name)) {
             const auto first = next_state.begin() + b.offset;
-            compare.add("buffer", "buffer_after/" + b.name, {first, first + b.size}, data.doubles("/buffer_after/" + b.name));
+            compare.add("buffer", "buffer_after/" + b.name, {first, first + b.size},
+                        data.doubles("/buffer_after/" + b.name));
         }
     }
     if (data.has("/output/projected")) {
@@ -187,8 +199,12 @@ std::vector<Comparison> verify_model(const ReferenceFile& file) {
         PackedWeights<T> weights(projected);
         weights.renew(trained.data());
         HostExecutor<T> run(projected);
-        run.run(again, {.parameters = trained.data(), .state = state.data(), .control = control.data(), .packed = weights.data()});
-        compare.add("output", "output/projected", doubles<T>(run.output("prediction")), data.doubles("/output/projected"));
+        run.run(again, {.parameters = trained.data(),
+                        .state = state.data(),
+                        .control = control.data(),
+                        .packed = weights.data()});
+        compare.add("output", "output/projected", doubles<T>(run.output("prediction")),
+                    data.doubles("/output/projected"));
     }
     return compare.finish();
 }
@@ -199,19 +215,22 @@ VerifyResult verify_file(const std::string& path) {
     const ReferenceFile file(path);
     VerifyResult result{path, file.kind(), file.data().text_attribute("/", "model"), {}, {}, {}};
     check(file.kind() == "model" || file.kind() == "trajectory", ExitCode::data,
-          "{}: kind {}; `tether verify` compares files of kind model and trajectory (operation and method files are "
+          "{}: kind {}; `tether verify` compares files of kind model and trajectory (operation and method "
+          "files are "
           "checked by the parity tests)",
           path, file.kind());
     const bool model = file.kind() == "model";
     result.float64.tolerance = 1e-10;
     result.float32.tolerance = 2e-5;
-    result.float64.comparisons = model ? verify_model<double>(file) : verify_parts::verify_trajectory<double>(file);
+    result.float64.comparisons =
+        model ? verify_model<double>(file) : verify_parts::verify_trajectory<double>(file);
     result.float64.compared = true;
     const double error = file.number_attribute("float32_error", 0);
     if (error > result.float32.tolerance) {
         result.note = fmt::format("float32 not compared: ill-conditioned (float32_error {:.1e})", error);
     } else {
-        result.float32.comparisons = model ? verify_model<float>(file) : verify_parts::verify_trajectory<float>(file);
+        result.float32.comparisons =
+            model ? verify_model<float>(file) : verify_parts::verify_trajectory<float>(file);
         result.float32.compared = true;
     }
     return result;

@@ -12,7 +12,8 @@ namespace tether::run::verify_parts {
 
 class Comparer {
 public:
-    void add(const std::string& kind, const std::string& name, std::vector<double> found, std::vector<double> expected);
+    void add(const std::string& kind, const std::string& name, std::vector<double> found,
+             std::vector<double> expected);
     [[nodiscard]] std::vector<Comparison> finish() const;
 
 private:

@@ -34,9 +34,11 @@ methods::MethodSettings method_settings(const ReferenceFile& file) {
         const bool qm9 = mode.find("qm9") != std::string::npos;
         const bool mocap = mode.find("mocap") != std::string::npos;
         m.values.set("constraint", std::string("resilient"));
-        m.values.set("variant", std::string(qm9 ? "released-qm9" : (mocap ? "released-mocap" : "released-nbody")));
+        m.values.set("variant",
+                     std::string(qm9 ? "released-qm9" : (mocap ? "released-mocap" : "released-nbody")));
     } else {
-        m.values.set("constraint", std::string(mode.find("resilient") != std::string::npos ? "resilient" : "equality"));
+        m.values.set("constraint",
+                     std::string(mode.find("resilient") != std::string::npos ? "resilient" : "equality"));
         m.values.set("variant", std::string("specified"));
     }
     m.values.set("epsilon", real(file, "epsilon", 0));
@@ -77,7 +79,9 @@ std::vector<Comparison> verify_trajectory(const ReferenceFile& file) {
     const std::vector<Index> batches = data.integers("/input/batch");
     const std::vector<Index> shape = data.shape("/input/batch");
     check(shape.size() == 2, ExitCode::data, "{}: /input/batch: expected [steps, simulations]", data.path());
-    const auto state = method->start({.sites = sites, .steps_per_epoch = shape[0], .epochs = 1,
+    const auto state = method->start({.sites = sites,
+                                      .steps_per_epoch = shape[0],
+                                      .epochs = 1,
                                       .lambda = list(file, "lambda0", sites, 0)});
 
     std::vector<double> loss, total, gamma, lambda, u, gradient_norm, parameter_norm;
@@ -85,7 +89,8 @@ std::vector<Comparison> verify_trajectory(const ReferenceFile& file) {
     const auto norms = [&](std::span<const T> flat, std::vector<double>& to) {
         for (const std::string& name : names) {
             const int n = network.parameters().find(name);
-            check(n >= 0, ExitCode::data, "{}: /trajectory/parameter_name holds {}, which is no parameter", data.path(), name);
+            check(n >= 0, ExitCode::data, "{}: /trajectory/parameter_name holds {}, which is no parameter",
+                  data.path(), name);
             double square = 0;
             for (const double x : network.parameters().to_published<T>(n, flat)) {
                 square += x * x;
@@ -109,14 +114,17 @@ std::vector<Comparison> verify_trajectory(const ReferenceFile& file) {
         const std::vector<Index> samples(first, first + shape[1]);
         BatchPart<T> sizes;
         file.batch(network.training(), samples, sizes);
-        const double rows = static_cast<double>(sizes.rows(network.target_extent()) * network.target_columns());
+        const double rows =
+            static_cast<double>(sizes.rows(network.target_extent()) * network.target_columns());
         const methods::Control control = state->control();
-        engine.compute([&](Index, Index, BatchPart<T>& part) { file.batch(network.training(), samples, part); }, 1 / rows,
-                       control);
+        engine.compute(
+            [&](Index, Index, BatchPart<T>& part) { file.batch(network.training(), samples, part); },
+            1 / rows, control);
         engine.read_sites(now_gamma, now_u);
         const StepResult result = engine.update(control, real(file, "lr", 0), true);
         norms(engine.gradient(), gradient_norm);
-        state->advance({.step = step, .learning_rate = real(file, "dual_lr", 0), .gamma = now_gamma, .u = now_u});
+        state->advance(
+            {.step = step, .learning_rate = real(file, "dual_lr", 0), .gamma = now_gamma, .u = now_u});
         loss.push_back(result.loss);
         total.push_back(result.loss + result.extra_loss);
         record();
@@ -131,7 +139,8 @@ std::vector<Comparison> verify_trajectory(const ReferenceFile& file) {
         compare.add("u", "u", u, data.doubles("/trajectory/u"));
     }
     compare.add("gradient_norm", "gradient_norm", gradient_norm, data.doubles("/trajectory/gradient_norm"));
-    compare.add("parameter_norm", "parameter_norm", parameter_norm, data.doubles("/trajectory/parameter_norm"));
+    compare.add("parameter_norm", "parameter_norm", parameter_norm,
+                data.doubles("/trajectory/parameter_norm"));
     for (const std::string& name : data.datasets("/final")) {
         const int n = network.parameters().find(name);
         check(n >= 0, ExitCode::data, "{}: /final/{} is no parameter", data.path(), name);

@@ -31,10 +31,11 @@ struct ProductTerm {
 
 // c[r, 0..n) = (accumulate ? c : bias or 0) + sum over terms.  c_stride between rows of c.
 template <class T>
-void multiply(Index rows, std::span<const ProductTerm<T>> terms, Index n, T* c, Index c_stride,
-              const T* bias, bool accumulate);
+void multiply(Index rows, std::span<const ProductTerm<T>> terms, Index n, T* c, Index c_stride, const T* bias,
+              bool accumulate);
 
-// One batched factor of a transposed product: row r, component m at data + r * row_stride + m * component_stride.
+// One batched factor of a transposed product: row r, component m at data + r * row_stride + m *
+// component_stride.
 template <class T>
 struct Factor {
     const T* data;

@@ -46,8 +46,9 @@ TETHER_HD inline void bilinear_chunks(const BilinearEntry<T>* entries, Index fir
 
 // `factor` has room for one number per entry. `add` (may be null) is the start value of the row.
 template <class T>
-TETHER_HD inline void bilinear_row(const BilinearBlock* blocks, Index block_count, const BilinearEntry<T>* entries,
-                                   Index entry_count, const T* x, const T* a, const T* add, T* factor, T* out) {
+TETHER_HD inline void bilinear_row(const BilinearBlock* blocks, Index block_count,
+                                   const BilinearEntry<T>* entries, Index entry_count, const T* x, const T* a,
+                                   const T* add, T* factor, T* out) {
     constexpr Index width = chunk_width<T>;
     for (Index e = 0; e < entry_count; ++e) {
         factor[e] = entries[e].coefficient * a[entries[e].attribute];

@@ -54,7 +54,8 @@ TETHER_HD inline void in_chunks(Index n, Function&& f) {
 }
 
 template <class T>
-TETHER_HD inline void gate_row(const GateShape& shape, const GatedTerm* terms, Index term_count, const T* x, T* y) {
+TETHER_HD inline void gate_row(const GateShape& shape, const GatedTerm* terms, Index term_count, const T* x,
+                               T* y) {
     const T cs = static_cast<T>(shape.scalar_constant);
     const T cg = static_cast<T>(shape.gate_constant);
     in_chunks<T>(shape.scalars, [&](Index u, auto zero) {
@@ -78,8 +79,8 @@ TETHER_HD inline void gate_row(const GateShape& shape, const GatedTerm* terms, I
 }
 
 template <class T>
-TETHER_HD inline void gate_row_backward(const GateShape& shape, const GatedTerm* terms, Index term_count, const T* x,
-                                        const T* dy, T* dx) {
+TETHER_HD inline void gate_row_backward(const GateShape& shape, const GatedTerm* terms, Index term_count,
+                                        const T* x, const T* dy, T* dx) {
     const T cs = static_cast<T>(shape.scalar_constant);
     const T cg = static_cast<T>(shape.gate_constant);
     in_chunks<T>(shape.scalars, [&](Index u, auto zero) {

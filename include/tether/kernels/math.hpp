@@ -25,8 +25,12 @@ TETHER_HD inline float from_bits(std::int32_t bits) {
 }
 #if defined(TETHER_CHUNK_VECTORS)
 typedef std::int32_t IntegerChunk __attribute__((vector_size(64)));
-[[gnu::always_inline]] inline IntegerChunk to_integer(Chunk<float> x) { return __builtin_convertvector(x, IntegerChunk); }
-[[gnu::always_inline]] inline Chunk<float> from_bits(IntegerChunk bits) { return std::bit_cast<Chunk<float>>(bits); }
+[[gnu::always_inline]] inline IntegerChunk to_integer(Chunk<float> x) {
+    return __builtin_convertvector(x, IntegerChunk);
+}
+[[gnu::always_inline]] inline Chunk<float> from_bits(IntegerChunk bits) {
+    return std::bit_cast<Chunk<float>>(bits);
+}
 #endif
 
 template <class F>

@@ -23,7 +23,8 @@ struct LinearOptions {
 
 // Declares (or finds) `name`.weight [out, in] and `name`.bias [out].
 Value linear_weight(Builder& b, const std::string& name, Index out, Index in, const LinearOptions& options);
-std::optional<Value> linear_bias(Builder& b, const std::string& name, Index out, Index in, const LinearOptions& options);
+std::optional<Value> linear_bias(Builder& b, const std::string& name, Index out, Index in,
+                                 const LinearOptions& options);
 
 // y = act(W [inputs side by side] + bias)
 Value linear(Builder& b, const std::string& name, const std::vector<Value>& inputs, Index out,

@@ -14,7 +14,8 @@ Value batch_norm(Builder& b, const std::string& name, Value x, ParameterKind kin
 
 // Linear with weight / sigma (five power iterations per training forward); weight
 // `name`.parametrizations.weight.original [out, in], .bias; buffers .parametrizations.weight.0._u, ._v.
-Value spectral_linear(Builder& b, const std::string& name, Value x, Index out, ParameterKind kind, bool training);
+Value spectral_linear(Builder& b, const std::string& name, Value x, Index out, ParameterKind kind,
+                      bool training);
 
 // Start of the power-iteration vectors: random, then 15 iterations with the initial weights.
 template <class T>

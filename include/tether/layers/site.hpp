@@ -36,7 +36,8 @@ public:
         : sites_(std::move(sites)), gate_(gate), initial_gate_(initial_gate) {}
 
     // `free_branch` records the free branch and returns its output; not called when the gate is absent.
-    Value add(Builder& b, const std::string& name, Value equivariant, const std::function<Value()>& free_branch);
+    Value add(Builder& b, const std::string& name, Value equivariant,
+              const std::function<Value()>& free_branch);
 
     [[nodiscard]] bool absent() const { return gate_ == Gate::absent; }
     [[nodiscard]] const std::vector<SiteInfo>& all() const { return sites_; }

@@ -27,7 +27,8 @@ struct TensorProductOptions {
 
 // Published names: `name`.tp.weight, `name`.biases. Attributes without value: the constant 1 (1x0e).
 Value tensor_product(Builder& b, const std::string& name, const std::vector<Features>& inputs,
-                     const Features& attributes, const symmetry::Irreps& out, const TensorProductOptions& options = {});
+                     const Features& attributes, const symmetry::Irreps& out,
+                     const TensorProductOptions& options = {});
 
 // Edge rows of the product of [x_receiver, x_sender, extra] with edge attributes; extra: scalars 0e.
 Value message_tensor_product(Builder& b, const std::string& name, const Features& node, Value extra,

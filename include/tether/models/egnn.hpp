@@ -30,7 +30,7 @@ private:
 struct EgnnLayerState {
     Value h, x, message;
 };
-EgnnLayerState egnn_layer(Builder& b, const std::string& name, Value h, Value x, Value velocity, Value edge_feature,
-                          Index hidden);
+EgnnLayerState egnn_layer(Builder& b, const std::string& name, Value h, Value x, Value velocity,
+                          Value edge_feature, Index hidden);
 
 } // namespace tether::models

@@ -26,12 +26,13 @@ struct BilinearOptions {
     std::optional<Value> bias = {};
 };
 
-Value bilinear(Builder& b, Value x, Value attributes, const BilinearMap& map, const BilinearOptions& options = {});
+Value bilinear(Builder& b, Value x, Value attributes, const BilinearMap& map,
+               const BilinearOptions& options = {});
 
 // The same with x given as sums of gathered node rows, never materialised:
 // x[e] = at_receiver[receiver(e)] + at_sender[sender(e)] (+ on_edge[e]); on_edge may have only the
 // first columns of x.
-Value gathered_bilinear(Builder& b, Value at_receiver, Value at_sender, std::optional<Value> on_edge, Value attributes,
-                        const BilinearMap& map, const BilinearOptions& options = {});
+Value gathered_bilinear(Builder& b, Value at_receiver, Value at_sender, std::optional<Value> on_edge,
+                        Value attributes, const BilinearMap& map, const BilinearOptions& options = {});
 
 } // namespace tether::ops

@@ -38,8 +38,8 @@ Value block_linear(Builder& b, const std::vector<Value>& inputs, Value weight, c
                    std::optional<Value> bias = {}, Activation activation = Activation::none);
 
 // Linear with weight [out, in] and bias [out], the inputs side by side.
-Value linear(Builder& b, const std::vector<Value>& inputs, Value weight, Index out, std::optional<Value> bias = {},
-             Activation activation = Activation::none);
+Value linear(Builder& b, const std::vector<Value>& inputs, Value weight, Index out,
+             std::optional<Value> bias = {}, Activation activation = Activation::none);
 // Only `columns` [first, first + width of input) of a Linear's weight [out, in_total].
 Value linear_part(Builder& b, Value input, Value weight, Index out, Index in_total, Index first,
                   std::optional<Value> bias = {});

@@ -8,6 +8,7 @@
 
 namespace tether::ops {
 
-Value gate(Builder& b, Value x, const kernels::GateShape& shape, const std::vector<kernels::GatedTerm>& terms);
+Value gate(Builder& b, Value x, const kernels::GateShape& shape,
+           const std::vector<kernels::GatedTerm>& terms);
 
 } // namespace tether::ops

@@ -14,8 +14,8 @@ namespace tether::ops {
 // to[0..columns) = (accumulate ? to : 0) + tree over lanes of leaves; leaf(first, last, T* sum) writes
 // the sum over the rows [first, last) of one lane.
 template <class T, class Leaf>
-void lane_tree(std::span<const Index> lane_begin, Index columns, T* to, bool accumulate, std::vector<T>& scratch,
-               Leaf&& leaf) {
+void lane_tree(std::span<const Index> lane_begin, Index columns, T* to, bool accumulate,
+               std::vector<T>& scratch, Leaf&& leaf) {
     const auto lanes = static_cast<Index>(lane_begin.size()) - 1;
     Index levels = 2;
     while ((Index{1} << (levels - 2)) < lanes) {
@@ -46,8 +46,8 @@ void lane_tree(std::span<const Index> lane_begin, Index columns, T* to, bool acc
 
 // The same where the leaf is a plain sum: add(row, T* sum) adds the row's contribution.
 template <class T, class Add>
-void lane_reduce(std::span<const Index> lane_begin, Index columns, T* to, bool accumulate, std::vector<T>& scratch,
-                 Add&& add) {
+void lane_reduce(std::span<const Index> lane_begin, Index columns, T* to, bool accumulate,
+                 std::vector<T>& scratch, Add&& add) {
     lane_tree<T>(lane_begin, columns, to, accumulate, scratch, [&](Index first, Index last, T* sum) {
         std::fill(sum, sum + columns, T(0));
         for (Index row = first; row < last; ++row) {

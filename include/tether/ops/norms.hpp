@@ -16,7 +16,8 @@ struct NormTerm {
 
 // Per graph: scalars minus their mean; each copy times weight / sqrt(mean over nodes and components
 // of x² + eps); bias on scalars. weight: one per copy, bias: one per centred copy.
-Value instance_norm(Builder& b, Value x, Value weight, Value bias, const std::vector<NormTerm>& terms, double eps);
+Value instance_norm(Builder& b, Value x, Value weight, Value bias, const std::vector<NormTerm>& terms,
+                    double eps);
 
 struct BatchNormState {
     Value mean, variance, count; // running statistics and number of batches seen
@@ -32,6 +33,7 @@ Value batch_norm(Builder& b, Value x, Value weight, Value bias, const BatchNormS
 
 // y / sigma for y = x Wᵀ, sigma = uᵀ W v of weight W [out x in]; `iterations` power iterations first (0:
 // evaluation), u and v constant for the gradient. u, v: state values. W is used for nothing else.
-Value divide_by_spectral_norm(Builder& b, Value y, Value weight, Value u, Value v, Index out, Index in, int iterations);
+Value divide_by_spectral_norm(Builder& b, Value y, Value weight, Value u, Value v, Index out, Index in,
+                              int iterations);
 
 } // namespace tether::ops

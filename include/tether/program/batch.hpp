@@ -25,12 +25,12 @@ struct Extent {
 };
 
 struct Topology {
-    std::vector<std::int32_t> sender, receiver;  // [edges], ascending in receiver
-    std::vector<std::int32_t> receiver_begin;    // [nodes + 1]: edges of receiver i
-    std::vector<std::int32_t> by_sender;         // [edges]: edge numbers ordered by sender (stable)
-    std::vector<std::int32_t> sender_begin;      // [nodes + 1]: ranges in by_sender
-    std::vector<std::int32_t> graph_of_node;     // [nodes]
-    std::vector<std::int32_t> node_begin;        // [graphs + 1]
+    std::vector<std::int32_t> sender, receiver; // [edges], ascending in receiver
+    std::vector<std::int32_t> receiver_begin;   // [nodes + 1]: edges of receiver i
+    std::vector<std::int32_t> by_sender;        // [edges]: edge numbers ordered by sender (stable)
+    std::vector<std::int32_t> sender_begin;     // [nodes + 1]: ranges in by_sender
+    std::vector<std::int32_t> graph_of_node;    // [nodes]
+    std::vector<std::int32_t> node_begin;       // [graphs + 1]
 };
 
 template <class T>

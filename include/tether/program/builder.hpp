@@ -58,8 +58,8 @@ private:
     ParameterSet& parameters_;
     StateSet& state_;
     Program program_;
-    std::map<std::string, Value> named_;                // inputs, parameters, controls, states
-    std::vector<std::vector<Value>> contributions_;     // per value: gradients waiting to be added
+    std::map<std::string, Value> named_;            // inputs, parameters, controls, states
+    std::vector<std::vector<Value>> contributions_; // per value: gradients waiting to be added
     std::vector<Value> gradients_;
     struct Pending {
         std::shared_ptr<const Op> op;
@@ -67,7 +67,7 @@ private:
         Value parameter;
     };
     std::vector<Pending> after_reduction_;
-    std::map<int, std::vector<WeightView>> written_;    // parameter value -> parts with a gradient
+    std::map<int, std::vector<WeightView>> written_; // parameter value -> parts with a gradient
 };
 
 // The operation that sums values of one shape (ops/elementwise.hpp offers it as add()).

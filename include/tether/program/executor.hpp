@@ -16,12 +16,12 @@ namespace tether {
 template <class T>
 struct Environment {
     const T* parameters = nullptr;
-    T* gradient = nullptr;         // [parameters.size()]; null for programs without reverse pass
-    T* extra_gradient = nullptr;   // [Program::extra_gradient]
-    const T* state = nullptr;      // [states.size()]
-    T* next_state = nullptr;       // may equal `state`
-    const T* control = nullptr;    // in the order of Program::controls
-    const T* packed = nullptr;     // from PackedWeights
+    T* gradient = nullptr;       // [parameters.size()]; null for programs without reverse pass
+    T* extra_gradient = nullptr; // [Program::extra_gradient]
+    const T* state = nullptr;    // [states.size()]
+    T* next_state = nullptr;     // may equal `state`
+    const T* control = nullptr;  // in the order of Program::controls
+    const T* packed = nullptr;   // from PackedWeights
     const Exchange* exchange = nullptr;
     bool commits_state = true;
 };
@@ -53,7 +53,8 @@ public:
 
     void run(const BatchPart<T>& batch, const Environment<T>& environment);
     // As run, but only the nodes [first, last).
-    void run_nodes(const BatchPart<T>& batch, const Environment<T>& environment, std::size_t first, std::size_t last);
+    void run_nodes(const BatchPart<T>& batch, const Environment<T>& environment, std::size_t first,
+                   std::size_t last);
 
     [[nodiscard]] std::span<const T> value(Value v) const; // of the last run
     [[nodiscard]] std::span<const T> output(const std::string& name) const;
@@ -83,8 +84,8 @@ private:
     const Program& program_;
     Checking checking_;
     std::array<Index, axis_count> capacity_{};
-    std::vector<Index> place_;                   // per value: offset in the arena, -1 outside
-    std::vector<std::vector<int>> dies_after_;   // per node: values not needed any more (debug)
+    std::vector<Index> place_;                 // per value: offset in the arena, -1 outside
+    std::vector<std::vector<int>> dies_after_; // per node: values not needed any more (debug)
     std::vector<T> arena_;
     std::vector<T> scratch_;
     std::vector<double> sums_;

@@ -45,7 +45,9 @@ template <class Derived>
 class OpOf : public Op {
 public:
     void run(Run<float>& r) const override { static_cast<const Derived*>(this)->template execute<float>(r); }
-    void run(Run<double>& r) const override { static_cast<const Derived*>(this)->template execute<double>(r); }
+    void run(Run<double>& r) const override {
+        static_cast<const Derived*>(this)->template execute<double>(r);
+    }
 };
 
 struct Node {

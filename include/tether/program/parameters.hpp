@@ -37,8 +37,9 @@ struct Parameter {
     ParameterKind kind = ParameterKind::equivariant;
     Initial initial;
     Index offset = 0; // in the flat vector
-    Index size = 1;                // number of elements
-    std::vector<Index> published = {}; // element k inside is element published[k] of the published array; empty: same order
+    Index size = 1;   // number of elements
+    std::vector<Index> published =
+        {}; // element k inside is element published[k] of the published array; empty: same order
 };
 
 class ParameterSet {
@@ -48,7 +49,9 @@ public:
     int require(Parameter parameter);
 
     [[nodiscard]] const std::vector<Parameter>& all() const { return parameters_; }
-    [[nodiscard]] const Parameter& at(int number) const { return parameters_[static_cast<std::size_t>(number)]; }
+    [[nodiscard]] const Parameter& at(int number) const {
+        return parameters_[static_cast<std::size_t>(number)];
+    }
     [[nodiscard]] int find(const std::string& name) const; // -1 when absent
     [[nodiscard]] Index size() const { return size_; }     // elements of the flat vector
     [[nodiscard]] Index count(ParameterKind kind) const;   // elements of a kind

@@ -15,21 +15,21 @@
 namespace tether {
 
 enum class ValueKind : std::uint8_t {
-    input,        // a field of the batch
-    parameter,    // in the flat parameter vector
-    gradient,     // of a parameter, in the flat gradient vector
+    input,          // a field of the batch
+    parameter,      // in the flat parameter vector
+    gradient,       // of a parameter, in the flat gradient vector
     extra_gradient, // a second part of the gradient of a parameter, reduced like the first
-    state,        // kept between steps, not trained (running statistics): current
-    next_state,   // the same, as it will be after this step
-    control,      // a scalar set per step (gates, 1/count)
-    intermediate  // in the arena
+    state,          // kept between steps, not trained (running statistics): current
+    next_state,     // the same, as it will be after this step
+    control,        // a scalar set per step (gates, 1/count)
+    intermediate    // in the arena
 };
 
 struct ValueInfo {
     ValueKind kind = ValueKind::intermediate;
     Extent extent;
     Index columns = 0;
-    Index offset = 0;            // place in its vector; fields: number of the field
+    Index offset = 0; // place in its vector; fields: number of the field
     bool needs_gradient = false;
     std::string name;
 };
@@ -40,8 +40,9 @@ struct StateBuffer {
     std::vector<Index> shape;
     double initial = 0;
     Index offset = 0, size = 0;
-    std::string spectral_weight = {}; // u or v of this weight: starts from power iterations, not from `initial`
-    bool spectral_left = false;  // u (left) or v
+    std::string spectral_weight =
+        {};                     // u or v of this weight: starts from power iterations, not from `initial`
+    bool spectral_left = false; // u (left) or v
 };
 
 class StateSet {
@@ -60,19 +61,19 @@ private:
 struct Program {
     std::vector<ValueInfo> values;
     std::vector<Node> nodes;
-    std::size_t forward_nodes = 0;                  // nodes before differentiate() appended its own
-    std::size_t part_nodes = 0;                     // nodes before those that need the summed gradients
-    std::vector<std::string> fields;                // batch fields, in the order of their numbers
-    std::vector<std::string> controls;              // control scalars, in the order of their numbers
-    std::map<std::string, Value> outputs;           // named values kept to the end of the run
+    std::size_t forward_nodes = 0;                   // nodes before differentiate() appended its own
+    std::size_t part_nodes = 0;                      // nodes before those that need the summed gradients
+    std::vector<std::string> fields;                 // batch fields, in the order of their numbers
+    std::vector<std::string> controls;               // control scalars, in the order of their numbers
+    std::map<std::string, Value> outputs;            // named values kept to the end of the run
     std::vector<std::pair<std::string, Value>> sums; // one-row values summed over all lanes of the batch
-    std::vector<WeightView> packed;                 // weights to pack before a step
-    std::vector<std::pair<Index, Index>> reached;   // ranges of parameters that the loss reaches, ascending
-    Index extra_gradient = 0;                       // elements of all extra gradients
-    bool exchanges = false;                         // contains sums over all lanes in its middle
+    std::vector<WeightView> packed;                  // weights to pack before a step
+    std::vector<std::pair<Index, Index>> reached;    // ranges of parameters that the loss reaches, ascending
+    Index extra_gradient = 0;                        // elements of all extra gradients
+    bool exchanges = false;                          // contains sums over all lanes in its middle
 
     [[nodiscard]] const ValueInfo& info(Value v) const { return values[static_cast<std::size_t>(v.id)]; }
-    [[nodiscard]] Index sum_columns() const;        // total columns of `sums`
+    [[nodiscard]] Index sum_columns() const;                         // total columns of `sums`
     [[nodiscard]] int control_number(const std::string& name) const; // -1 when the program has none
 };
 

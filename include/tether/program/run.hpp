@@ -35,17 +35,18 @@ struct Run {
 
     const BatchPart<T>* batch = nullptr;
     std::span<const Operand> inputs, outputs;
-    const T* packed = nullptr;               // all packed weights of the program
-    std::span<const Index> packed_offset;    // of each of Program::packed in them
-    const Exchange* exchange = nullptr;      // null or empty: this part is the whole batch
-    std::vector<T>* scratch = nullptr;       // grows to what the largest operation needs, then stays
-    std::vector<double>* sums = nullptr;     // the same in double, for statistics
-    bool commits_state = true;               // only one of several executions of a step keeps new state
+    const T* packed = nullptr;            // all packed weights of the program
+    std::span<const Index> packed_offset; // of each of Program::packed in them
+    const Exchange* exchange = nullptr;   // null or empty: this part is the whole batch
+    std::vector<T>* scratch = nullptr;    // grows to what the largest operation needs, then stays
+    std::vector<double>* sums = nullptr;  // the same in double, for statistics
+    bool commits_state = true;            // only one of several executions of a step keeps new state
 
     [[nodiscard]] const T* in(int i) const { return inputs[static_cast<std::size_t>(i)].data; }
     [[nodiscard]] T* out(int i) const { return outputs[static_cast<std::size_t>(i)].data; }
     [[nodiscard]] bool has_out(int i) const {
-        return static_cast<std::size_t>(i) < outputs.size() && outputs[static_cast<std::size_t>(i)].data != nullptr;
+        return static_cast<std::size_t>(i) < outputs.size() &&
+               outputs[static_cast<std::size_t>(i)].data != nullptr;
     }
     [[nodiscard]] Index in_columns(int i) const { return inputs[static_cast<std::size_t>(i)].columns; }
     [[nodiscard]] Index out_columns(int i) const { return outputs[static_cast<std::size_t>(i)].columns; }

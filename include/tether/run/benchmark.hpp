@@ -42,6 +42,7 @@ struct BenchmarkResult {
 };
 
 // Collective.
-[[nodiscard]] BenchmarkResult benchmark(const Job& job, const BenchmarkOptions& options, parallel::Communicator& world);
+[[nodiscard]] BenchmarkResult benchmark(const Job& job, const BenchmarkOptions& options,
+                                        parallel::Communicator& world);
 
 } // namespace tether::run

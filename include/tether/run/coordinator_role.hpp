@@ -31,7 +31,8 @@ struct StepReport {
     Index step = 0;
     bool has_result = false; // the numbers below belong to step - 1
     double epoch = 0, loss = 0, learning_rate = 0, gradient_norm = 0, wall_s = 0, dual_learning_rate = 0;
-    std::array<double, 9> times{}; // data, forward, backward, reduce, optimise, coordinator, evaluate, checkpoint, total
+    std::array<double, 9>
+        times{}; // data, forward, backward, reduce, optimise, coordinator, evaluate, checkpoint, total
     std::vector<double> gamma, u;
 
     void encode(Report kind, std::vector<double>& to) const; // step or result; reuses memory
@@ -40,8 +41,8 @@ struct StepReport {
 
 struct EvaluationReport {
     Index step = 0;
-    double validation[2] = {}, test[2] = {};              // projected, relaxed
-    double error_mean[2] = {}, error_max[2] = {};         // likewise
+    double validation[2] = {}, test[2] = {};      // projected, relaxed
+    double error_mean[2] = {}, error_max[2] = {}; // likewise
     double relative[2] = {};
     bool measured = false; // equivariance errors are there
 

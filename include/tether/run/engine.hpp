@@ -19,7 +19,7 @@ namespace tether::run {
 
 struct EngineSettings {
     optimise::OptimiserSettings optimiser;
-    bool tree_order = true; // false: sums between ranks in any order
+    bool tree_order = true;  // false: sums between ranks in any order
     Index lanes_at_once = 0; // 0: chosen by the sizes of weights and activations
     Checking checking = Checking::none;
 };
@@ -64,7 +64,9 @@ public:
     void renew_weights(); // after parameters were changed from outside
 
     [[nodiscard]] const StepTimes& times() const { return times_; } // of the last compute and update
-    [[nodiscard]] const HostExecutor<T>& executor(int thread) const { return *workers_[static_cast<std::size_t>(thread)]->executor; }
+    [[nodiscard]] const HostExecutor<T>& executor(int thread) const {
+        return *workers_[static_cast<std::size_t>(thread)]->executor;
+    }
     void profile(bool on) { workers_.front()->executor->profile(on); } // operations of the first thread
     [[nodiscard]] Index lanes_at_once() const { return lanes_at_once_; }
     [[nodiscard]] std::size_t arena_bytes() const;
@@ -93,7 +95,7 @@ private:
     parallel::LaneMap lanes_;
     parallel::Communicator& communicator_;
     parallel::ThreadTeam& team_;
-    Index length_;      // of the reduced vector: trained values, sums, extra gradients, ranks that want to stop
+    Index length_; // of the reduced vector: trained values, sums, extra gradients, ranks that want to stop
     bool stop_requested_ = false;
     Index lanes_at_once_ = 1;
     std::vector<T> trained_, state_, next_state_;

@@ -24,12 +24,13 @@ public:
     Evaluator& operator=(const Evaluator&) = delete;
 
     // Mean loss over all terms of the split: MSE or MAE as the model says. Collective.
-    [[nodiscard]] double loss(Mode mode, data::Split split, std::span<const T> parameters, std::span<const T> state,
-                              std::span<const double> controlled_gates);
+    [[nodiscard]] double loss(Mode mode, data::Split split, std::span<const T> parameters,
+                              std::span<const T> state, std::span<const double> controlled_gates);
 
     // Equivariance error over O(3) on the first `samples` of a split, `elements` draws each. Collective.
-    [[nodiscard]] methods::EquivarianceError equivariance(Mode mode, data::Split split, Index samples, Index elements,
-                                                          std::span<const T> parameters, std::span<const T> state,
+    [[nodiscard]] methods::EquivarianceError equivariance(Mode mode, data::Split split, Index samples,
+                                                          Index elements, std::span<const T> parameters,
+                                                          std::span<const T> state,
                                                           std::span<const double> controlled_gates);
 
     // Programs have changed weights: pack again before the next call.

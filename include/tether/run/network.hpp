@@ -26,7 +26,8 @@ inline constexpr const char* loss_factor = "loss_factor";
 
 class Network {
 public:
-    Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy, NetworkOptions options = {});
+    Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy,
+            NetworkOptions options = {});
     Network(const Network&) = delete;
     Network& operator=(const Network&) = delete;
 

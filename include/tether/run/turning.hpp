@@ -20,7 +20,8 @@ void draw_elements(const symmetry::Group& group, std::uint64_t seed, Purpose pur
 
 // Turns the vector fields of a part in place. `fields` are the names of part.field.
 template <class T>
-void turn(BatchPart<T>& part, std::span<const std::string> fields, std::span<const symmetry::O3Element> elements);
+void turn(BatchPart<T>& part, std::span<const std::string> fields,
+          std::span<const symmetry::O3Element> elements);
 
 // Turns rows of node vectors [nodes x 3].
 template <class T>

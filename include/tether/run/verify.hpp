@@ -18,7 +18,9 @@ struct PrecisionResult {
     std::vector<Comparison> comparisons;
     double tolerance = 0;
     [[nodiscard]] const Comparison* worst() const; // null if nothing was compared
-    [[nodiscard]] bool agrees() const { return !compared || (worst() != nullptr && worst()->disagreement <= tolerance); }
+    [[nodiscard]] bool agrees() const {
+        return !compared || (worst() != nullptr && worst()->disagreement <= tolerance);
+    }
 };
 
 struct VerifyResult {
