@@ -38,7 +38,8 @@ public:
     void execute(Run<T>& r) const {
         const Index columns = r.out_columns(0);
         const Index rows = r.out_rows(0);
-        std::vector<double> sums;
+        // Kept from step to step: a training step allocates nothing.
+        thread_local std::vector<double> sums;
         if (options_.training) {
             batch_sums(r, r.inputs[0].extent, 2 * columns, sums, [&](Index row, double* sum) {
                 for (Index c = 0; c < columns; ++c) {
@@ -104,7 +105,8 @@ public:
     void execute(Run<T>& r) const {
         const Index columns = r.in_columns(0);
         const Index rows = r.in_rows(0);
-        std::vector<double> sums(static_cast<std::size_t>(2 * columns + 1));
+        thread_local std::vector<double> sums;
+        sums.resize(static_cast<std::size_t>(2 * columns + 1));
         const auto lanes = r.lanes(r.inputs[0].extent);
         lane_reduce<double>(lanes, 2 * columns + 1, sums.data(), false, *r.sums, [&](Index row, double* sum) {
             for (Index c = 0; c < columns; ++c) {
