@@ -5,6 +5,7 @@
 #include "tether/cli/arguments.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
+#include "tether/core/text.hpp"
 #include "tether/run/run_file_reader.hpp"
 #include "tether/run/stored_run.hpp"
 #include "tether/run/trainer.hpp"
@@ -185,6 +186,11 @@ int eval_command(std::span<const std::string> arguments) {
     log::set_quiet(world->rank() != 0);
     return parallel::guarded(*world, [&] {
         const run::StoredRun run(a.positional().front(), kind, a.value_or("--data", ""));
+        check(run::data_file_found(run.job()), ExitCode::data,
+              "{}: its data file is not here (looked for {}); name it with --data FILE.h5, or go to the "
+              "folder where "
+              "training was started",
+              run.folder(), join(run.job().candidates(run.job().data.file), ", "));
         const run::Setup setup{run::Job(run.job())};
         compare_data(run, setup);
         const run::Mode used = mode.value_or(run.primary());

@@ -45,11 +45,7 @@ std::string trained_data_file(const std::string& folder) {
     }
 }
 
-bool data_found(const Job& job) {
-    const std::vector<std::string> places = job.candidates(job.data.file);
-    return std::ranges::any_of(places, exists);
-}
-
+// As the trainer describes it: its tables must be those that training goes on with.
 RunDescription description_of(const Setup& setup) {
     const bool squared = setup.network->model().loss() == models::LossKind::squared;
     RunDescription d;
@@ -68,6 +64,8 @@ RunDescription description_of(const Setup& setup) {
     d.sites = setup.network->site_names();
     d.headline = squared ? Quantity{"mse", "1", "mean squared error per coordinate"}
                          : Quantity{"mae", "1", "mean absolute error, standardised target"};
+    d.symmetry = {{"relative", "1", "equivariance error relative to the output, as trained"},
+                  {"relative_projected", "1", "equivariance error relative to the output, gamma = 0"}};
     d.more = {{"data_file", setup.set.path}};
     return d;
 }
@@ -86,6 +84,11 @@ Checkpoint first_checkpoint(const Setup& setup, const NetworkNumbers& numbers) {
 
 } // namespace
 
+bool data_file_found(const Job& job) {
+    const std::vector<std::string> places = job.candidates(job.data.file);
+    return std::ranges::any_of(places, exists);
+}
+
 std::string the_run(const std::string& path) {
     check(exists(path), "{}: there is no such run (expected a run folder or its run.h5)", path);
     const std::vector<std::string> found = find_runs(path);
@@ -100,7 +103,7 @@ Job stored_job(const std::string& folder, const std::string& data_file) {
         return read_stored(folder, {"data.file=\"" + data_file + "\""});
     }
     Job job = read_stored(folder, {});
-    if (!data_found(job)) {
+    if (!data_file_found(job)) {
         if (const std::string place = trained_data_file(folder); exists(place)) {
             return read_stored(folder, {"data.file=\"" + place + "\""});
         }

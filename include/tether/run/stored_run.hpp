@@ -27,6 +27,8 @@ namespace tether::run {
 // found: as the job names it, or where training found it.
 [[nodiscard]] Job stored_job(const std::string& folder, const std::string& data_file = {});
 
+[[nodiscard]] bool data_file_found(const Job& job);
+
 class StoredRun {
 public:
     // kind: which checkpoint; without one the best of the method's primary evaluation. Error(data)
