@@ -97,7 +97,7 @@ int guarded(Communicator& communicator, const std::function<void()>& work) {
         message = fmt::format("unexpected: {}", error.what());
     }
     if (communicator.rank() > 0) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        std::this_thread::sleep_for(std::chrono::milliseconds(2000));
     }
     log::error("{}", message);
     if (communicator.size() > 1) {

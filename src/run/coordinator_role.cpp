@@ -278,6 +278,10 @@ void RunCoordinator::publish(const std::string& kind, std::span<const std::byte>
     checkpoints_.publish(checkpoint.encode(), kind_of(kind), checkpoint.header.step);
 }
 
-void RunCoordinator::finish() { file_->finish(status_); }
+void RunCoordinator::finish() {
+    if (file_) { // a training that fails before its first step has none
+        file_->finish(status_);
+    }
+}
 
 } // namespace tether::run

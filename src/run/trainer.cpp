@@ -4,6 +4,7 @@
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
 #include "tether/parallel/coordinator.hpp"
+#include "tether/parallel/lanes.hpp"
 #include "tether/parallel/thread_team.hpp"
 #include "tether/run/provenance.hpp"
 #include "tether/run/signals.hpp"
@@ -88,6 +89,9 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
     Setup setup{Job(job)};
     check_ranks_agree(job, setup, world);
     const int threads = options.threads > 0 ? options.threads : default_threads(world);
+
+    // Ranks that cannot share the lanes are refused by everybody, before there is a folder.
+    (void)parallel::LaneMap(static_cast<int>(job.parallel.lanes), worker_ranks, 0, 1);
 
     // The process of the coordinator finds the folder; everybody hears which and whether work is left.
     std::optional<RunFolder> folder;
