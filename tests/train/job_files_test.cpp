@@ -1,0 +1,70 @@
+// Every job file that comes with tether trains: a few steps of it as published, on fewer simulations,
+// end as they should with finite figures and smaller loss than that of no network at all.
+#include "tests/support/reference.hpp"
+#include "tests/train/training.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+namespace tether::test {
+namespace {
+namespace fs = std::filesystem;
+
+std::vector<std::string> job_names() {
+    std::vector<std::string> out;
+    for (const auto& item : fs::directory_iterator(std::string(TETHER_SOURCE_DIR) + "/jobs/nbody")) {
+        if (item.path().extension() == ".toml") {
+            out.push_back(item.path().stem().string());
+        }
+    }
+    std::ranges::sort(out);
+    return out;
+}
+
+class JobFiles : public testing::TestWithParam<std::string> {};
+
+TEST_P(JobFiles, trains_with_finite_figures) {
+    const TemporaryFolder folder;
+    const Training training{GetParam(),
+                            {"data.train=32", "data.batch=16", "data.validation=16", "data.test=16",
+                             "train.steps=12", "train.evaluate_every=2", "train.equivariance_samples=1",
+                             "log.every=2"}};
+    const Record found = train(training, folder.file("runs"), {.threads = 2});
+    ASSERT_EQ(found.status, "complete");
+    EXPECT_EQ(found.steps, 12);
+    EXPECT_EQ(found.columns.at("/train/step").size(), 6U);
+    EXPECT_EQ(found.columns.at("/eval/test/step").size(), 3U);
+    const bool resilient = GetParam().find("resilient") != std::string::npos;
+    for (const auto& [name, values] : found.columns) {
+        const bool absent = name == "/symmetry/bound" || (name == "/constraint/slack" && !resilient);
+        for (const double v : values) {
+            ASSERT_TRUE(absent || std::isfinite(v)) << name << ": " << v;
+        }
+    }
+    for (const double v : found.best) {
+        EXPECT_TRUE(std::isfinite(v)) << v;
+    }
+    for (const double v : found.columns.at("/eval/validation/projected")) {
+        EXPECT_LT(v, 10);
+        EXPECT_GT(v, 0);
+    }
+    // Six figures: a projected network keeps the symmetry (augment has nothing to project).
+    for (const double v : found.columns.at("/symmetry/relative_projected")) {
+        const bool symmetric =
+            GetParam().find("augment") == std::string::npos && GetParam().find("free") == std::string::npos;
+        EXPECT_LT(v, symmetric ? 1e-5 : 10);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Nbody, JobFiles, testing::ValuesIn(job_names()),
+                         [](const auto& tested) { return tested.param; });
+
+TEST(JobFileList, is_the_one_expected) {
+    EXPECT_GE(job_names().size(), 10U); // else the tests above test nothing
+}
+
+} // namespace
+} // namespace tether::test
