@@ -58,9 +58,24 @@ struct Product {
     TensorPaths paths;
     std::vector<Slot> slots;
     Irreps out;
+    std::vector<Index> column; // of each term of `out` while it is computed: scalars first, for the bias
     Value weight;
     std::optional<Value> bias;
 };
+
+// The terms of the result in the order asked for.
+Value in_order(Builder& b, const Product& p, Value y) {
+    std::vector<Index> order;
+    bool moved = false;
+    for (Index c = 0; c < p.out.size(); ++c) {
+        const Index first = p.column[static_cast<std::size_t>(c)];
+        moved = moved || first != p.out.offset(c);
+        for (Index k = 0; k < p.out[c].dim(); ++k) {
+            order.push_back(first + k);
+        }
+    }
+    return moved ? ops::permute(b, y, order) : y;
+}
 
 Product declare(Builder& b, const std::string& name, const std::vector<Irreps>& inputs,
                 const Irreps& attributes, const Irreps& out, const TensorProductOptions& options) {
@@ -85,11 +100,17 @@ Product declare(Builder& b, const std::string& name, const std::vector<Irreps>& 
     Index scalars = 0;
     Initial bias_initial = Initial::uniform(0);
     for (Index c = 0; c < p.out.size(); ++c) {
+        p.column.push_back(scalars);
         if (p.out[c].ir.scalar()) {
-            check(p.out.offset(c) == scalars, "{}: the 0e terms of {} must come first", name,
-                  p.out.to_string());
             scalars += p.out[c].mul;
             bias_initial.pieces.emplace_back(p.out[c].mul, bound(c));
+        }
+    }
+    Index next = scalars;
+    for (Index c = 0; c < p.out.size(); ++c) {
+        if (!p.out[c].ir.scalar()) {
+            p.column[static_cast<std::size_t>(c)] = next;
+            next += p.out[c].dim();
         }
     }
     if (options.bias && scalars > 0) {
@@ -129,8 +150,8 @@ public:
             const auto key = std::make_tuple(slot.ir.l, slot.ir.parity, path.b, v, path.c);
             if (!region_.contains(key)) {
                 region_[key] = columns_;
-                contract(map_, product_.paths, path, slot.ir, v, columns_, product_.out.offset(path.c),
-                         path.mul_c);
+                contract(map_, product_.paths, path, slot.ir, v, columns_,
+                         product_.column[static_cast<std::size_t>(path.c)], path.mul_c);
                 columns_ += slot.ir.dim() * path.mul_c;
             }
             const Index column = region_[key];
@@ -159,7 +180,8 @@ private:
 Value linear_product(Builder& b, const Product& p, const std::vector<Value>& values) {
     ops::BlockLinear linear{p.out.dim(), {}};
     for (Index c = 0; c < p.out.size(); ++c) {
-        ops::Block block{p.out.offset(c), p.out[c].mul, p.out[c].ir.dim(), p.out[c].mul, {}};
+        ops::Block block{
+            p.column[static_cast<std::size_t>(c)], p.out[c].mul, p.out[c].ir.dim(), p.out[c].mul, {}};
         for (const Slot& slot : p.slots) {
             for (const TensorPath& path : p.paths.paths) {
                 // sqrt(2l+1) · C(l, 0, l) is the identity.
@@ -168,11 +190,11 @@ Value linear_product(Builder& b, const Product& p, const std::vector<Value>& val
                 }
             }
         }
-        if (!block.terms.empty()) {
+        if (!block.terms.empty() || p.out[c].ir.scalar()) { // a scalar that nothing reaches is its bias
             linear.blocks.push_back(std::move(block));
         }
     }
-    return ops::block_linear(b, values, p.weight, linear, p.bias);
+    return in_order(b, p, ops::block_linear(b, values, p.weight, linear, p.bias));
 }
 
 } // namespace
@@ -188,6 +210,7 @@ Value tensor_product(Builder& b, const std::string& name, const std::vector<Feat
         values.push_back(f.value);
     }
     const Product p = declare(b, name, irreps, attributes.irreps, out, options);
+    check(!p.paths.paths.empty(), "{}: no path leads to {}", name, out.to_string());
     if (!attributes.value.valid()) {
         check(p.paths.b.dim() == 1 && p.paths.b[0].ir.scalar(), "{}: attributes {} without values", name,
               attributes.irreps.to_string());
@@ -212,7 +235,8 @@ Value tensor_product(Builder& b, const std::string& name, const std::vector<Feat
             Index& number = block_of[static_cast<std::size_t>(path.c)];
             if (number < 0) {
                 number = static_cast<Index>(after.blocks.size());
-                after.blocks.push_back({p.out.offset(path.c), path.mul_c, c.dim(), path.mul_c, {}});
+                after.blocks.push_back(
+                    {p.column[static_cast<std::size_t>(path.c)], path.mul_c, c.dim(), path.mul_c, {}});
             }
             for (Index v = 0; v < path.mul_b; ++v) {
                 ops::BilinearMap& map = contraction[static_cast<std::size_t>(slot.input)];
@@ -221,6 +245,12 @@ Value tensor_product(Builder& b, const std::string& name, const std::vector<Feat
                     {slot.input, map.columns, slot.copies, view(path, slot, v)});
                 map.columns += c.dim() * slot.copies;
             }
+        }
+    }
+    for (Index c = 0; c < p.out.size() && before.columns() == 0; ++c) {
+        if (p.out[c].ir.scalar() && block_of[static_cast<std::size_t>(c)] < 0) { // nothing but its bias
+            after.blocks.push_back(
+                {p.column[static_cast<std::size_t>(c)], p.out[c].mul, 1, p.out[c].mul, {}});
         }
     }
     std::optional<Value> sum;
@@ -236,12 +266,12 @@ Value tensor_product(Builder& b, const std::string& name, const std::vector<Feat
                                 before.columns() > 0 ? std::optional<Value>{} : p.bias);
     }
     if (before.columns() == 0) {
-        check(sum.has_value(), "{}: no path leads to {}", name, out.to_string());
-        return *sum;
+        return in_order(b, p, *sum);
     }
     linear.columns = before.columns();
     const Value weighted = ops::block_linear(b, values, p.weight, linear);
-    return ops::bilinear(b, weighted, attributes.value, before.map(), {.add = sum, .bias = p.bias});
+    return in_order(b, p,
+                    ops::bilinear(b, weighted, attributes.value, before.map(), {.add = sum, .bias = p.bias}));
 }
 
 Value message_tensor_product(Builder& b, const std::string& name, const Features& node, Value extra,
@@ -250,6 +280,7 @@ Value message_tensor_product(Builder& b, const std::string& name, const Features
     const Irreps hidden = node.irreps.simplified();
     const Irreps scalars({{b.info(extra).columns, Irrep{0, 1}}});
     const Product p = declare(b, name, {hidden, hidden, scalars}, attributes.irreps, out, options);
+    check(!p.paths.paths.empty(), "{}: no path leads to {}", name, out.to_string());
     WeightsFirst weights(p);
     std::vector<ops::BlockLinear> linear(3);
     for (const Slot& slot : p.slots) {
@@ -268,8 +299,9 @@ Value message_tensor_product(Builder& b, const std::string& name, const Features
     const Value at_receiver = ops::block_linear(b, {node.value}, p.weight, linear[0]);
     const Value at_sender = ops::block_linear(b, {node.value}, p.weight, linear[1]);
     const Value on_edge = ops::block_linear(b, {extra}, p.weight, linear[2]);
-    return ops::gathered_bilinear(b, at_receiver, at_sender, on_edge, attributes.value, weights.map(),
-                                  {.bias = p.bias});
+    return in_order(b, p,
+                    ops::gathered_bilinear(b, at_receiver, at_sender, on_edge, attributes.value,
+                                           weights.map(), {.bias = p.bias}));
 }
 
 Irreps before_gate(const Irreps& out) {

@@ -214,8 +214,9 @@ TEST(PlainLoops, spectral_norm_and_its_vectors) {
         const OperationCase c{"case", [=](OperationInputs& in) {
                                   const Value weight = in.parameter(5 * 4);
                                   const Value y = ops::linear(in.b, {in.rows(Axis::node, 4)}, weight, 5);
-                                  return ops::divide_by_spectral_norm(in.b, y, weight, in.state({5}, {}),
-                                                                      in.state({4}, {}), 5, 4, iterations);
+                                  const Value u = in.state({5}, {});
+                                  return ops::divide_by_spectral_norm(in.b, y, weight, u, in.state({4}, {}),
+                                                                      5, 4, iterations);
                               }};
         const RecordedOperation op(c, 4);
         const Batch batch = test_batches()[2];
@@ -261,7 +262,8 @@ TEST(PlainLoops, spectral_norm_and_its_vectors) {
                 for (std::size_t j = 0; j < 4; ++j) {
                     sum += w(i, j) * n.field.at("field1")[r * 4 + j];
                 }
-                ASSERT_NEAR(result.y[r * 5 + i], sum / sigma, 1e-11 * std::max(1.0, std::abs(1 / sigma)));
+                ASSERT_NEAR(result.y[r * 5 + i], sum / sigma, 1e-11 * std::max(1.0, std::abs(1 / sigma)))
+                    << iterations << " iterations, row " << r << ", column " << i << ", sigma " << sigma;
             }
         }
         if (iterations > 0) {
