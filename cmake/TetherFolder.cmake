@@ -27,11 +27,14 @@ function(tether_folder name)
   set_property(GLOBAL APPEND PROPERTY TETHER_FOLDERS ${name})
 endfunction()
 
-# tether_test(folder USES folders...): tests/<folder>/*.cpp as one executable test_<folder>,
+# tether_test(folder [IN place] USES folders...): tests/<place>/*.cpp, by default <folder>, as one executable test_<folder>,
 # every test known to ctest by its own name.
 function(tether_test name)
-  cmake_parse_arguments(ARG "" "" "USES" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${name}/*.cpp)
+  cmake_parse_arguments(ARG "" "IN" "USES" ${ARGN})
+  if(NOT ARG_IN)
+    set(ARG_IN ${name})
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${ARG_IN}/*.cpp)
   if(NOT sources)
     return()
   endif()

@@ -1,5 +1,5 @@
 // tether eval on a small real run: its figures are those of the run file, its errors say what to do.
-#include "tests/run/trained_run.hpp"
+#include "tests/running/trained_run.hpp"
 #include "tests/support/reference.hpp"
 #include "tether/cli/eval_command.hpp"
 #include "tether/core/error.hpp"

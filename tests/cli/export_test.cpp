@@ -1,5 +1,5 @@
 // tether export and tether import from the command line.
-#include "tests/run/trained_run.hpp"
+#include "tests/running/trained_run.hpp"
 #include "tests/support/reference.hpp"
 #include "tether/cli/export_command.hpp"
 #include "tether/cli/import_command.hpp"

@@ -1,5 +1,5 @@
 // tether status over a folder with a complete, a stopped, a killed, a truncated and an empty run.
-#include "tests/run/run_file_support.hpp"
+#include "tests/running/run_file_support.hpp"
 #include "tests/support/reference.hpp"
 #include "tether/cli/status_command.hpp"
 #include "tether/core/error.hpp"

@@ -1,5 +1,5 @@
 // Runs read back: predictions agree with what training wrote down; imported weights train on.
-#include "tests/run/trained_run.hpp"
+#include "tests/running/trained_run.hpp"
 #include "tests/support/reference.hpp"
 #include "tether/core/log.hpp"
 #include "tether/run/lease.hpp"

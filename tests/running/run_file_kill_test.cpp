@@ -1,5 +1,5 @@
 // The run file against SIGKILL at random moments and against a full disk.
-#include "tests/run/run_file_support.hpp"
+#include "tests/running/run_file_support.hpp"
 #include "tests/support/reference.hpp"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // Run folders: found again by the job alone, `never` beside, finished ones recognised, killed ones
 // told from running ones; what provenance says of this machine.
-#include "tests/run/run_file_support.hpp"
+#include "tests/running/run_file_support.hpp"
 #include "tests/support/reference.hpp"
 #include "tether/core/error.hpp"
 #include "tether/run/checkpoint_folder.hpp"

@@ -1,5 +1,5 @@
 // What a valid job becomes: typed values, defaults, overrides, canonical text, hash, paths.
-#include "tests/run/job_fixture.hpp"
+#include "tests/running/job_fixture.hpp"
 #include "tests/support/reference.hpp"
 
 #include "tether/methods/method.hpp"

@@ -1,6 +1,6 @@
 // Damaged job texts and overrides end in a job or in Error(usage), never in anything else. Runs with
 // sanitizers in the asan build; the seed is fixed, so a failure repeats.
-#include "tests/run/job_fixture.hpp"
+#include "tests/running/job_fixture.hpp"
 
 #include "tether/run/job_keys.hpp"
 

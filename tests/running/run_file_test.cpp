@@ -1,5 +1,5 @@
 // The run file: layout, reading while writing, going on after a stop, its final form.
-#include "tests/run/run_file_support.hpp"
+#include "tests/running/run_file_support.hpp"
 #include "tests/support/reference.hpp"
 
 #include <gtest/gtest.h>

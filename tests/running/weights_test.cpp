@@ -1,5 +1,5 @@
 // Weight files: bits survive, reference readers accept them, foreign ones are refused with the reason.
-#include "tests/run/trained_run.hpp"
+#include "tests/running/trained_run.hpp"
 #include "tests/support/reference.hpp"
 #include "tether/core/hdf5.hpp"
 #include "tether/run/reference_file.hpp"

@@ -1,5 +1,5 @@
 // Each kind of mistake in a job gives one message with file and line, what was found, what was expected.
-#include "tests/run/job_fixture.hpp"
+#include "tests/running/job_fixture.hpp"
 #include "tests/support/reference.hpp"
 
 #include <fstream>

@@ -1,5 +1,5 @@
 // The job files of the project: all of them parse, and they are the experiments they say they are.
-#include "tests/run/job_fixture.hpp"
+#include "tests/running/job_fixture.hpp"
 
 #include <algorithm>
 #include <filesystem>
