@@ -175,6 +175,11 @@ int Builder::pack(const WeightView& view) {
 }
 
 void Reverse::add(int i, Value gradient) {
+    // A mistake in a reverse rule would otherwise be a wrong number far away.
+    const ValueInfo& to = builder_.info(in(i));
+    check(to.kind != ValueKind::parameter && gradient.valid() && builder_.info(gradient).extent == to.extent &&
+              builder_.info(gradient).columns == to.columns,
+          "reverse rule of {}: no gradient for input {} ({} of {} columns)", node_.op->name(), i, to.name, to.columns);
     builder_.contributions_[static_cast<std::size_t>(in(i).id)].push_back(gradient);
 }
 
