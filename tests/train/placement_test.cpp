@@ -25,8 +25,8 @@ void expect_same_everywhere(const Training& training, const std::vector<Place>& 
 class Lanes : public testing::TestWithParam<std::string> {};
 
 TEST_P(Lanes, threads_and_lanes_at_once_change_no_bit) {
-    expect_same_everywhere(small(GetParam(), 60), {{.threads = 2},
-                                                   {.threads = 8},
+    expect_same_everywhere(small(GetParam(), 40), {{.threads = 2},
+                                                   {.threads = 4},
                                                    {.threads = 2, .lanes_at_once = 1},
                                                    {.lanes_at_once = 1},
                                                    {.lanes_at_once = 2},
@@ -44,7 +44,7 @@ protected:
 class Ranks : public PlacementRanks, public testing::WithParamInterface<std::string> {};
 
 TEST_P(Ranks, ranks_and_coordinator_change_no_bit) {
-    expect_same_everywhere(small(GetParam(), 60),
+    expect_same_everywhere(small(GetParam(), 40),
                            {{.ranks = 2, .threads = 2}, {.ranks = 4, .dedicated = true}});
 }
 
