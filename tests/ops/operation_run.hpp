@@ -159,6 +159,33 @@ public:
         executor_.run_nodes(part_, environment(numbers, sum, nullptr), op_.program.part_nodes,
                             op_.program.nodes.size());
     }
+    // Nodes [first, last) again, on what the last run left (for timing).
+    void repeat(const OperationNumbers<T>& numbers, OperationResult<T>& result, std::size_t first,
+                std::size_t last) {
+        executor_.run_nodes(part_, environment(numbers, result, nullptr), first, last);
+    }
+    // Floating-point operations of these nodes, as far as they count them.
+    [[nodiscard]] double flop(std::size_t first, std::size_t last) const {
+        double total = 0;
+        for (std::size_t n = first; n < last; ++n) {
+            std::vector<Run<float>::Operand> operands;
+            const Node& node = op_.program.nodes[n];
+            for (const auto* list : {&node.in, &node.out}) {
+                for (const Value v : *list) {
+                    operands.push_back(
+                        v.valid()
+                            ? Run<float>::Operand{nullptr, part_.rows(op_.program.info(v).extent),
+                                                  op_.program.info(v).columns, op_.program.info(v).extent}
+                            : Run<float>::Operand{});
+                }
+            }
+            Run<float> r;
+            r.inputs = {operands.data(), node.in.size()};
+            r.outputs = {operands.data() + node.in.size(), node.out.size()};
+            total += node.op->flop(r);
+        }
+        return total;
+    }
     [[nodiscard]] HostExecutor<T>& executor() { return executor_; }
     [[nodiscard]] const BatchPart<T>& part() const { return part_; }
 
