@@ -177,18 +177,36 @@ int Builder::pack(const WeightView& view) {
 void Reverse::add(int i, Value gradient) {
     // A mistake in a reverse rule would otherwise be a wrong number far away.
     const ValueInfo& to = builder_.info(in(i));
-    check(to.kind != ValueKind::parameter && gradient.valid() && builder_.info(gradient).extent == to.extent &&
-              builder_.info(gradient).columns == to.columns,
-          "reverse rule of {}: no gradient for input {} ({} of {} columns)", node_.op->name(), i, to.name, to.columns);
+    check(to.kind != ValueKind::parameter && gradient.valid() &&
+              builder_.info(gradient).extent == to.extent && builder_.info(gradient).columns == to.columns,
+          "reverse rule of {}: no gradient for input {} ({} of {} columns)", node_.op->name(), i, to.name,
+          to.columns);
     builder_.contributions_[static_cast<std::size_t>(in(i).id)].push_back(gradient);
 }
 
 Value Builder::parameter_gradient(Value parameter, const std::vector<WeightView>& parts) {
     const ValueInfo p = info(parameter);
     check(p.kind == ValueKind::parameter, "gradient of {}, which is no parameter", p.name);
-    auto& written = written_[parameter.id];
-    const bool again = std::ranges::any_of(
-        parts, [&](const WeightView& part) { return std::ranges::find(written, part) != written.end(); });
+    std::vector<bool>& written = written_[parameter.id];
+    written.resize(static_cast<std::size_t>(p.columns), false);
+    std::vector<bool> mine(written.size(), false);
+    Index old = 0;
+    Index total = 0;
+    for (const WeightView& part : parts) {
+        for (Index i = 0; i < part.k; ++i) {
+            for (Index j = 0; j < part.n; ++j) {
+                const auto at = static_cast<std::size_t>(part.offset + i * part.k_stride + j * part.n_stride);
+                check(at < mine.size(), "gradient of {}: element {} of {}", p.name, at, p.columns);
+                check(!mine[at], "gradient of {}: element {} is written twice by one operation", p.name, at);
+                mine[at] = true;
+                old += written[at] ? 1 : 0;
+                ++total;
+            }
+        }
+    }
+    check(old == 0 || old == total,
+          "gradient of {}: {} of {} elements are written by another operation already", p.name, old, total);
+    const bool again = old > 0;
     if (again) {
         const Value more = add_value(
             {ValueKind::extra_gradient, p.extent, p.columns, program_.extra_gradient, false, p.name});
@@ -196,7 +214,9 @@ Value Builder::parameter_gradient(Value parameter, const std::vector<WeightView>
         after_reduction_.insert(after_reduction_.begin(), {std::make_shared<AddTo>(), {more}, parameter});
         return more;
     }
-    written.insert(written.end(), parts.begin(), parts.end());
+    for (std::size_t i = 0; i < mine.size(); ++i) {
+        written[i] = written[i] || mine[i];
+    }
     const auto at = static_cast<std::size_t>(parameter.id);
     if (!gradients_[at].valid()) {
         gradients_[at] = add_value({ValueKind::gradient, p.extent, p.columns, p.offset, false, p.name});

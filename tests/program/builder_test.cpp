@@ -176,8 +176,8 @@ TEST_F(BuilderTest, reached_parameters_are_merged_ranges) {
     const Value a = parameter("a", 3);
     const Value c = parameter("c", 4);
     parameter("gap", 1);
-    const Value d = parameter("d", 2);
-    const Value behind = parameter("behind", 2); // used, but behind the loss
+    const Value d = parameter("d", 3);
+    const Value behind = parameter("behind", 3); // used, but behind the loss
     const Value x = b.input("x", nodes, 3);
     Value y = toy::record(b, "weight", {x, a}, nodes, 3);
     y = toy::record(b, "weight", {y, c}, nodes, 3);
@@ -187,7 +187,7 @@ TEST_F(BuilderTest, reached_parameters_are_merged_ranges) {
     b.output("other", toy::record(b, "weight", {y, behind}, nodes, 3));
     b.differentiate(loss);
     const Program p = b.finish();
-    const std::vector<std::pair<Index, Index>> expected{{2, 9}, {10, 12}};
+    const std::vector<std::pair<Index, Index>> expected{{2, 9}, {10, 13}};
     EXPECT_EQ(p.reached, expected);
 }
 
@@ -213,6 +213,25 @@ TEST_F(BuilderTest, a_second_use_of_a_weight_has_a_gradient_of_its_own) {
     EXPECT_EQ(p.nodes.size() - p.part_nodes, 1U) << "added once both are summed over all lanes";
     const std::vector<std::pair<Index, Index>> expected{{0, 3}};
     EXPECT_EQ(p.reached, expected);
+}
+
+TEST_F(BuilderTest, overlapping_parts_of_a_gradient_are_refused) {
+    const Value w = parameter("w", 12);
+    const Value loss = toy::record(b, "loss", {b.input("x", nodes, 1, true)}, {Axis::one, 1}, 1);
+    b.differentiate(loss);
+    const WeightView top{0, 4, 1, 1, 4}, middle{4, 4, 1, 1, 4}, left{0, 4, 1, 3, 1}, all{0, 4, 1, 3, 4};
+    const Value first = b.parameter_gradient(w, {top});
+    EXPECT_EQ(b.parameter_gradient(w, {middle}), first) << "disjoint parts lie in one gradient";
+    EXPECT_EQ(b.program().extra_gradient, 0);
+    EXPECT_NE(b.parameter_gradient(w, {{0, 1, 4, 4, 1}}), first) << "the same elements, seen otherwise";
+    EXPECT_EQ(b.program().extra_gradient, 12);
+    EXPECT_NE(refused([&] { b.parameter_gradient(w, {left}); }).find("w"), std::string::npos);
+    EXPECT_NE(refused([&] { b.parameter_gradient(w, {all}); }).find("8 of 12"), std::string::npos);
+    EXPECT_NE(refused([&] {
+                  b.parameter_gradient(w, {{8, 4, 1, 1, 4}, {11, 4, 1, 1, 1}});
+              }).find("twice"),
+              std::string::npos);
+    EXPECT_NE(refused([&] { b.parameter_gradient(w, {{8, 4, 1, 2, 4}}); }), "accepted") << "beyond the end";
 }
 
 TEST(ParameterSet, published_order_goes_both_ways) {

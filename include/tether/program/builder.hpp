@@ -36,8 +36,8 @@ public:
     void differentiate(Value loss);
     // After differentiate: the gradient of an input or intermediate, if it has one.
     [[nodiscard]] Value gradient_of(Value v) const;
-    // Where an operation writes its part of a parameter's gradient; `parts` says which elements. Parts
-    // of one parameter are equal or disjoint. A part that is written a second time (shared weights)
+    // Where an operation writes its part of a parameter's gradient; `parts` says which elements. Those of
+    // one operation are disjoint, and new or all written before; what is written again (shared weights)
     // gets a place of its own, added once both are summed over all lanes: adding earlier would make
     // the rounding depend on how lanes are grouped.
     Value parameter_gradient(Value parameter, const std::vector<WeightView>& parts);
@@ -67,7 +67,7 @@ private:
         Value parameter;
     };
     std::vector<Pending> after_reduction_;
-    std::map<int, std::vector<WeightView>> written_; // parameter value -> parts with a gradient
+    std::map<int, std::vector<bool>> written_; // parameter value -> its elements that have a gradient
 };
 
 // The operation that sums values of one shape (ops/elementwise.hpp offers it as add()).
