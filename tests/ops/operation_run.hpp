@@ -5,7 +5,6 @@
 
 #include "tests/ops/batches.hpp"
 #include "tests/ops/operation_table.hpp"
-#include "tether/core/philox.hpp"
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/loss.hpp"
 #include "tether/program/executor.hpp"
@@ -51,18 +50,34 @@ public:
         program = b.finish();
     }
 
-    [[nodiscard]] double draw(const std::string& name, Index row, Index column) const {
-        std::uint64_t key = 17;
-        for (const char c : name) {
-            key = key * 131 + static_cast<unsigned char>(c);
+    // Numbers of one name: entry (row of the whole batch, column).
+    class Source {
+    public:
+        Source(const RecordedOperation& op, const std::string& name) {
+            for (const char c : name) {
+                key_ = mixed(key_ ^ static_cast<unsigned char>(c));
+            }
+            const auto law = op.laws.find(name);
+            law_ = law != op.laws.end() && law->second ? &law->second : nullptr;
         }
-        RandomStream random(key, Purpose::test, static_cast<std::uint64_t>(row),
-                            static_cast<std::uint64_t>(column));
-        const double u = 2 * random.uniform() - 1;
-        const auto law = laws.find(name);
-        return static_cast<double>(
-            static_cast<float>(law == laws.end() || !law->second ? u : law->second(u)));
-    }
+        template <class T>
+        [[nodiscard]] T draw(Index row, Index column) const {
+            const std::uint64_t bits =
+                mixed(mixed(key_ + static_cast<std::uint64_t>(row)) + static_cast<std::uint64_t>(column));
+            const double u = static_cast<double>(bits >> 11U) * 0x1.0p-52 - 1;
+            return static_cast<T>(static_cast<float>(law_ == nullptr ? u : (*law_)(u)));
+        }
+
+    private:
+        static std::uint64_t mixed(std::uint64_t x) { // splitmix64
+            x += 0x9E3779B97F4A7C15ULL;
+            x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
+            x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
+            return x ^ (x >> 31U);
+        }
+        std::uint64_t key_ = 17;
+        const Law* law_ = nullptr;
+    };
 
     ParameterSet parameters;
     StateSet states;
@@ -79,22 +94,26 @@ struct OperationNumbers {
     std::map<std::string, std::vector<T>> field; // of the whole batch
 
     OperationNumbers(const RecordedOperation& op, const Batch& batch) {
+        using Source = RecordedOperation::Source;
         for (const Parameter& p : op.parameters.all()) {
+            const Source source(op, p.name);
             for (Index k = 0; k < p.size; ++k) {
-                parameters.push_back(static_cast<T>(op.draw(p.name, 0, k)));
+                parameters.push_back(source.draw<T>(0, k));
             }
         }
         for (const StateBuffer& s : op.states.all()) {
+            const Source source(op, s.name);
             for (Index k = 0; k < s.size; ++k) {
-                state.push_back(static_cast<T>(op.draw(s.name, 0, k)));
+                state.push_back(source.draw<T>(0, k));
             }
         }
         for (const ValueInfo& v : op.program.values) {
             if (v.kind == ValueKind::input) {
+                const Source source(op, v.name);
                 auto& values = field[v.name];
                 for (Index r = 0; r < batch.rows(v.extent.axis) * v.extent.times; ++r) {
                     for (Index c = 0; c < v.columns; ++c) {
-                        values.push_back(static_cast<T>(op.draw(v.name, r, c)));
+                        values.push_back(source.draw<T>(r, c));
                     }
                 }
             }

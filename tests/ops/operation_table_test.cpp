@@ -107,9 +107,9 @@ TEST_P(Operation, float_agrees_with_double) {
         const auto compare = [](const std::string& name, const std::vector<float>& a,
                                 const std::vector<double>& b, double of) {
             ASSERT_EQ(a.size(), b.size()) << name;
+            const double tolerance = 1e-5 * std::max(largest(b), 1e-2 * of);
             for (std::size_t i = 0; i < a.size(); ++i) {
-                ASSERT_NEAR(static_cast<double>(a[i]), b[i], 1e-5 * std::max(largest(b), 1e-2 * of))
-                    << name << " entry " << i;
+                ASSERT_NEAR(static_cast<double>(a[i]), b[i], tolerance) << name << " entry " << i;
             }
         };
         compare("y", single.y, twice.y, 1.0);
