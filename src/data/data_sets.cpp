@@ -51,26 +51,33 @@ GraphSet open_particles(const std::string& path, const Settings& settings, const
 } // namespace
 
 const std::vector<DataSet>& data_sets() {
+    static const std::vector<std::string> particle_fields{"position", "velocity", "charge", "target"};
     static const std::vector<DataSet> table{
         {nbody_choice("nbody", "charged 5-body system: position at frame_out from the state at frame_in",
                       false),
-         [](const std::string& path, const Settings& s) { return open_particles(path, s, "nbody"); }},
+         [](const std::string& path, const Settings& s) { return open_particles(path, s, "nbody"); },
+         particle_fields},
         {nbody_choice("gravity", "100 gravitating bodies: position at frame_out from the state at frame_in",
                       true),
-         [](const std::string& path, const Settings& s) { return open_particles(path, s, "gravity"); }},
+         [](const std::string& path, const Settings& s) { return open_particles(path, s, "gravity"); },
+         particle_fields},
     };
     return table;
 }
 
-GraphSet open_data_set(const std::string& name, const std::string& path, const Settings& settings) {
+const DataSet& find_data_set(const std::string& word) {
     std::vector<std::string> known;
     for (const DataSet& set : data_sets()) {
-        if (set.choice.word == name) {
-            return set.open(path, settings);
+        if (set.choice.word == word) {
+            return set;
         }
         known.push_back(set.choice.word);
     }
-    fail(ExitCode::usage, "no data set '{}'{}", name, hint(name, known));
+    fail(ExitCode::usage, "no data set '{}'{}", word, hint(word, known));
+}
+
+GraphSet open_data_set(const std::string& name, const std::string& path, const Settings& settings) {
+    return find_data_set(name).open(path, settings);
 }
 
 } // namespace tether::data

@@ -1,7 +1,9 @@
 #include "tether/models/egnn.hpp"
 
+#include "src/models/keys.hpp"
 #include "tether/layers/linear.hpp"
 #include "tether/layers/normalised.hpp"
+#include "tether/models/registry.hpp"
 #include "tether/ops/block_linear.hpp"
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/graph.hpp"
@@ -160,6 +162,27 @@ Work Egnn::step_work(Index, Index node_count, Index edge_count, bool branches) c
     // Every kept activation is written once and read once; parameters, gradient and moments once each way.
     const double kept = layers * (e * 4 * d + n * 6 * d);
     return {3 * 2 * forward, 4 * (2 * kept + 7 * parameters)};
+}
+
+namespace {
+
+std::shared_ptr<const Model> from_job(const Settings& s, const OfferedFields&) {
+    return std::make_shared<Egnn>(EgnnSettings{s.integer("hidden"), s.integer("layers")});
+}
+
+std::shared_ptr<const Model> from_published(const PublishedSettings& s, const OfferedFields&) {
+    return std::make_shared<Egnn>(EgnnSettings{s.integer("hidden"), s.integer("layers")});
+}
+
+} // namespace
+
+ModelEntry egnn_entry() {
+    return {.choice = {.chooser = "model.name",
+                       .word = "egnn",
+                       .meaning = "E(n) message passing on distances, with velocities; sites: two per layer",
+                       .keys = {width_key(64), layers_key(4)}},
+            .make = from_job,
+            .make_published = from_published};
 }
 
 } // namespace tether::models

@@ -1,8 +1,10 @@
 #include "tether/models/segnn.hpp"
 
+#include "src/models/keys.hpp"
 #include "tether/core/error.hpp"
 #include "tether/layers/linear.hpp"
 #include "tether/layers/tensor_product.hpp"
+#include "tether/models/registry.hpp"
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/graph.hpp"
 #include "tether/ops/harmonics.hpp"
@@ -233,6 +235,76 @@ Work Segnn::step_work(Index, Index node_count, Index edge_count, bool branches) 
         kept += layers * n * 8 * d;
     }
     return {3 * 2 * forward, 4 * (2 * kept + 7 * parameters)};
+}
+
+namespace {
+
+// Equal networks have equal hashes, however their irreps are written.
+std::string hidden_irreps(const std::string& text) {
+    const Irreps irreps = Irreps::parse(text);
+    check(!irreps.empty() && irreps.dim() <= 4096, "{} columns, expected 1 .. 4096", irreps.dim());
+    check(irreps.lmax() <= symmetry::max_degree, "degree {}, expected at most {}", irreps.lmax(),
+          symmetry::max_degree);
+    return irreps.to_string();
+}
+
+std::shared_ptr<const Model> from_job(const Settings& settings, const OfferedFields&) {
+    SegnnSettings s;
+    s.hidden = Irreps::parse(settings.text("hidden"));
+    s.layers = settings.integer("layers");
+    s.lmax_attributes = static_cast<int>(settings.integer("lmax_attr"));
+    s.harmonics = symmetry::normalisation_by_name(settings.text("harmonics"));
+    s.instance_norm = settings.text("norm") == "instance";
+    return std::make_shared<Segnn>(s);
+}
+
+std::shared_ptr<const Model> from_published(const PublishedSettings& f, const OfferedFields&) {
+    SegnnSettings s;
+    s.hidden = Irreps::parse(f.text("hidden_irreps", ""));
+    s.layers = f.integer("layers");
+    const Irreps attributes = Irreps::parse(f.text("attribute_irreps", "1x0e+1x1o"));
+    s.lmax_attributes = attributes.lmax();
+    check(attributes == Irreps::spherical(attributes.lmax()), ExitCode::data,
+          "{}: attribute_irreps {}, expected 0e+1o+... up to a degree", f.path, attributes.to_string());
+    s.harmonics = symmetry::normalisation_by_name(f.text("harmonics", "integral"));
+    s.instance_norm = f.text("norm", "none") == "instance";
+    s.task = f.text("pool", "none") == "mean" ? SegnnTask::graph : SegnnTask::node;
+    if (s.task == SegnnTask::graph) {
+        s.species = Irreps::parse(f.text("input_irreps", "5x0e")).dim();
+    }
+    return std::make_shared<Segnn>(s);
+}
+
+} // namespace
+
+ModelEntry segnn_entry() {
+    return {.choice = {.chooser = "model.name",
+                       .word = "segnn",
+                       .meaning = "steerable E(3) message passing; sites: two per layer",
+                       .keys = {{.name = "hidden",
+                                 .kind = Kind::text,
+                                 .standard = std::string("32x0e+32x1o"),
+                                 .meaning = "irreps of the hidden node features",
+                                 .canonical = hidden_irreps},
+                                layers_key(4),
+                                {.name = "lmax_attr",
+                                 .kind = Kind::integer,
+                                 .standard = Index{1},
+                                 .meaning = "highest degree of the spherical harmonics of edges and nodes",
+                                 .low = 0,
+                                 .high = 6},
+                                {.name = "harmonics",
+                                 .kind = Kind::text,
+                                 .standard = std::string("integral"),
+                                 .meaning = "normalisation of the spherical harmonics",
+                                 .words = {"integral", "component", "norm"}},
+                                {.name = "norm",
+                                 .kind = Kind::text,
+                                 .standard = std::string("none"),
+                                 .meaning = "normalisation after each layer",
+                                 .words = {"none", "instance"}}}},
+            .make = from_job,
+            .make_published = from_published};
 }
 
 } // namespace tether::models

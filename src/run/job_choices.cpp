@@ -1,72 +1,11 @@
-// One function per model or method, and the table of data sets; built_in_choices() is the registry. A
-// new one is a function returning its Choice and one line below.
+// The words of a job: models and data sets from their own tables, one function per method here.
 #include "job_choices.hpp"
 
-#include "tether/core/error.hpp"
 #include "tether/data/data_sets.hpp"
-#include "tether/symmetry/irreps.hpp"
+#include "tether/models/registry.hpp"
 
 namespace tether::run {
 namespace {
-
-Key layers(Index standard) {
-    return {.name = "layers",
-            .kind = Kind::integer,
-            .standard = standard,
-            .meaning = "message-passing layers",
-            .low = 1,
-            .high = 64};
-}
-
-// Equal networks have equal hashes, however their irreps are written.
-std::string hidden_irreps(const std::string& text) {
-    const symmetry::Irreps irreps = symmetry::Irreps::parse(text);
-    check(!irreps.empty() && irreps.dim() <= 4096, "{} columns, expected 1 .. 4096", irreps.dim());
-    check(irreps.lmax() <= symmetry::max_degree, "degree {}, expected at most {}", irreps.lmax(),
-          symmetry::max_degree);
-    return irreps.to_string();
-}
-
-Choice segnn() {
-    return {.chooser = "model.name",
-            .word = "segnn",
-            .meaning = "steerable E(3) message passing; sites: two per layer",
-            .keys = {{.name = "hidden",
-                      .kind = Kind::text,
-                      .standard = std::string("32x0e+32x1o"),
-                      .meaning = "irreps of the hidden node features",
-                      .canonical = hidden_irreps},
-                     layers(4),
-                     {.name = "lmax_attr",
-                      .kind = Kind::integer,
-                      .standard = Index{1},
-                      .meaning = "highest degree of the spherical harmonics of edges and nodes",
-                      .low = 0,
-                      .high = 6},
-                     {.name = "harmonics",
-                      .kind = Kind::text,
-                      .standard = std::string("integral"),
-                      .meaning = "normalisation of the spherical harmonics",
-                      .words = {"integral", "component", "norm"}},
-                     {.name = "norm",
-                      .kind = Kind::text,
-                      .standard = std::string("none"),
-                      .meaning = "normalisation after each layer",
-                      .words = {"none", "instance"}}}};
-}
-
-Choice egnn() {
-    return {.chooser = "model.name",
-            .word = "egnn",
-            .meaning = "E(n) message passing on distances, with velocities; sites: two per layer",
-            .keys = {{.name = "hidden",
-                      .kind = Kind::integer,
-                      .standard = Index{64},
-                      .meaning = "width of node features and messages",
-                      .low = 1,
-                      .high = 4096},
-                     layers(4)}};
-}
 
 Key gate_initial() {
     return {.name = "gate_initial",
@@ -159,7 +98,10 @@ Choice ace_resilient() {
 } // namespace
 
 std::vector<Choice> built_in_choices() {
-    std::vector<Choice> choices{segnn(), egnn(), strict(), free_branch(), augment(), ace(), ace_resilient()};
+    std::vector<Choice> choices{strict(), free_branch(), augment(), ace(), ace_resilient()};
+    for (const models::ModelEntry& model : models::model_table()) {
+        choices.push_back(model.choice);
+    }
     for (const data::DataSet& set : data::data_sets()) {
         choices.push_back(set.choice);
     }

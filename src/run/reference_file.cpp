@@ -1,34 +1,33 @@
 #include "tether/run/reference_file.hpp"
 
 #include "tether/core/error.hpp"
-#include "tether/models/egnn.hpp"
-#include "tether/models/segnn.hpp"
+#include "tether/models/registry.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 namespace tether::run {
 namespace {
 
 using nlohmann::json;
 
-models::SegnnSettings segnn_settings(const ReferenceFile& f) {
-    models::SegnnSettings s;
-    s.hidden = symmetry::Irreps::parse(f.text("hidden_irreps", ""));
-    s.layers = f.integer("layers");
-    const symmetry::Irreps attributes = symmetry::Irreps::parse(f.text("attribute_irreps", "1x0e+1x1o"));
-    s.lmax_attributes = attributes.lmax();
-    check(attributes == symmetry::Irreps::spherical(attributes.lmax()), ExitCode::data,
-          "{}: attribute_irreps {}, expected 0e+1o+... up to a degree", f.data().path(),
-          attributes.to_string());
-    s.harmonics = symmetry::normalisation_by_name(f.text("harmonics", "integral"));
-    s.instance_norm = f.text("norm", "none") == "instance";
-    s.task = f.text("pool", "none") == "mean" ? models::SegnnTask::graph : models::SegnnTask::node;
-    if (s.task == models::SegnnTask::graph) {
-        s.species = symmetry::Irreps::parse(f.text("input_irreps", "5x0e")).dim();
+// What a flat JSON value is as a setting; lists and objects of other things are left out.
+std::optional<SettingValue> setting(const json& value) {
+    if (value.is_boolean()) {
+        return value.get<bool>();
     }
-    return s;
+    if (value.is_number_integer()) {
+        return value.get<Index>();
+    }
+    if (value.is_number()) {
+        return value.get<double>();
+    }
+    if (value.is_string()) {
+        return value.get<std::string>();
+    }
+    return {};
 }
 
 // Edges sorted by receiver, then sender, then place in the file.
@@ -96,13 +95,24 @@ std::string ReferenceFile::text(const std::string& name, const std::string& stan
 }
 
 std::shared_ptr<const models::Model> ReferenceFile::model() const {
-    if (model_ == "segnn") {
-        return std::make_shared<models::Segnn>(segnn_settings(*this));
+    models::PublishedSettings published{reader_.path(), {}};
+    for (const auto& [name, value] : settings_.items()) {
+        if (const auto v = setting(value)) {
+            published.values.set(name, *v);
+        }
     }
-    if (model_ == "egnn" || model_ == "egnn with sites") {
-        return std::make_shared<models::Egnn>(models::EgnnSettings{integer("hidden"), integer("layers")});
+    std::vector<std::string> words;
+    for (const models::ModelEntry& entry : models::model_table()) {
+        const std::string& word = entry.choice.word;
+        if (entry.make_published == nullptr) {
+            continue;
+        }
+        if (model_ == word || model_.starts_with(word + " ")) { // "egnn with sites"
+            return entry.make_published(published, {reader_.path(), reader_.datasets("/input")});
+        }
+        words.push_back(word);
     }
-    fail(ExitCode::data, "{}: model {}; this build knows segnn, egnn", reader_.path(), model_);
+    fail(ExitCode::data, "{}: model {}; this build knows {}", reader_.path(), model_, fmt::join(words, ", "));
 }
 
 bool ReferenceFile::branches() const { return kind_ == "trajectory" || reader_.has("/gamma"); }

@@ -2,29 +2,15 @@
 
 #include "tether/core/error.hpp"
 #include "tether/data/data_sets.hpp"
-#include "tether/models/egnn.hpp"
-#include "tether/models/segnn.hpp"
+#include "tether/models/registry.hpp"
 
 #include <algorithm>
 
 namespace tether::run {
 
 std::shared_ptr<const models::Model> make_model(const Job& job) {
-    if (job.model.name == "segnn") {
-        models::SegnnSettings s;
-        s.hidden = symmetry::Irreps::parse(job.model.text("hidden"));
-        s.layers = job.model.integer("layers");
-        s.lmax_attributes = static_cast<int>(job.model.integer("lmax_attr"));
-        s.harmonics = symmetry::normalisation_by_name(job.model.text("harmonics"));
-        s.instance_norm = job.model.text("norm") == "instance";
-        return std::make_shared<models::Segnn>(s);
-    }
-    if (job.model.name == "egnn") {
-        return std::make_shared<models::Egnn>(
-            models::EgnnSettings{job.model.integer("hidden"), job.model.integer("layers")});
-    }
-    fail(ExitCode::usage, "{}: model.name = \"{}\" is not a model of this build", job.origin("model.name"),
-         job.model.name);
+    const data::DataSet& set = data::find_data_set(job.data.set);
+    return models::find_model(job.model.name).make(job.model, {"data set " + set.choice.word, set.fields});
 }
 
 data::GraphSet open_data(const Job& job) {
