@@ -1,5 +1,6 @@
 #include "tests/ops/operation_table.hpp"
 
+#include "tether/ops/attention.hpp"
 #include "tether/ops/bilinear.hpp"
 #include "tether/ops/block_linear.hpp"
 #include "tether/ops/elementwise.hpp"
@@ -283,6 +284,12 @@ std::vector<OperationCase> make_table() {
     t.push_back({"sum_over_graph", [=](In& in) { return ops::sum_over_graph(in.b, node(in)); }});
     t.push_back({"mean_over_graph", [=](In& in) { return ops::mean_over_graph(in.b, node(in)); }});
     t.push_back({"to_nodes", [](In& in) { return ops::to_nodes(in.b, in.rows(Axis::graph, in.width)); }});
+    t.push_back({"nodes_side_by_side", [=](In& in) { // the largest graph of the batches, and one more
+                     return ops::nodes_side_by_side(in.b, node(in), 6);
+                 }});
+    t.push_back({"split_to_nodes", [](In& in) {
+                     return ops::split_to_nodes(in.b, in.rows(Axis::graph, 5 * in.width), in.width);
+                 }});
 
     for (const auto normalisation : {kernels::Normalisation::component, kernels::Normalisation::norm,
                                      kernels::Normalisation::integral}) {
@@ -299,6 +306,22 @@ std::vector<OperationCase> make_table() {
                      return ops::instance_norm(in.b, in.rows(Axis::node, 4 * w + 7), in.parameter(2 * w + 3),
                                                in.parameter(w + 2), norm_terms(w), 1e-2);
                  }});
+    t.push_back(
+        {"layer_norm", [=](In& in) { return ops::layer_norm(in.b, node(in), 1e-2); }, {}, {1, 3, 8, 21, 40}});
+    t.push_back({"attention/multi_query",
+                 [](In& in) {
+                     const kernels::AttentionShape shape{3, 1, in.width};
+                     return ops::attention(in.b, in.rows(Axis::node, shape.columns(), wide), shape);
+                 },
+                 {},
+                 {1, 3, 8, 18}});
+    t.push_back({"attention/multi_head",
+                 [](In& in) {
+                     const kernels::AttentionShape shape{2, 2, in.width};
+                     return ops::attention(in.b, in.rows(Axis::node, shape.columns()), shape);
+                 },
+                 {},
+                 {1, 3, 8, 18}});
     t.push_back({"batch_norm", [](In& in) { return batch_norm(in, true); }});
     t.push_back({"batch_norm/evaluation", [](In& in) { return batch_norm(in, false); }});
     // Evaluation: u and v do not depend on the weight, so that differences see the whole slope.
@@ -421,6 +444,16 @@ std::vector<WrongOperation> make_wrong() {
     t.push_back({"sum_over_graph/extent", [=](In& in) { ops::sum_over_graph(in.b, edge(in)); }});
     t.push_back({"mean_over_graph/extent", [=](In& in) { ops::mean_over_graph(in.b, edge(in)); }});
     t.push_back({"to_nodes/extent", [=](In& in) { ops::to_nodes(in.b, node(in)); }});
+    t.push_back({"nodes_side_by_side/extent", [=](In& in) { ops::nodes_side_by_side(in.b, edge(in), 6); }});
+    t.push_back({"nodes_side_by_side/room", [=](In& in) { ops::nodes_side_by_side(in.b, node(in), 0); }});
+    t.push_back({"split_to_nodes/extent", [=](In& in) { ops::split_to_nodes(in.b, node(in), 2); }});
+    t.push_back(
+        {"split_to_nodes/columns", [](In& in) { ops::split_to_nodes(in.b, in.rows(Axis::graph, 7), 2); }});
+    t.push_back({"layer_norm/one_row", [](In& in) { ops::layer_norm(in.b, in.parameter(3), 1e-5); }});
+    t.push_back({"layer_norm/eps", [=](In& in) { ops::layer_norm(in.b, node(in), 0); }});
+    t.push_back({"attention/columns", [=](In& in) { ops::attention(in.b, node(in, 12), {3, 1, 3}); }});
+    t.push_back({"attention/heads", [=](In& in) { ops::attention(in.b, node(in, 21), {3, 2, 3}); }});
+    t.push_back({"attention/extent", [=](In& in) { ops::attention(in.b, edge(in, 15), {3, 1, 3}); }});
     t.push_back({"spherical_harmonics/columns",
                  [=](In& in) { ops::spherical_harmonics(in.b, node(in), 2, kernels::Normalisation::norm); }});
     t.push_back({"spherical_harmonics/degree", [=](In& in) {

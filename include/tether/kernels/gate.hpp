@@ -21,38 +21,6 @@ struct GateShape {
     double scalar_constant, gate_constant;
 };
 
-// Scalars or copies u .. u + width at once; F is T or a chunk of T, load and store move F.
-template <class F, class T>
-TETHER_HD inline F load_as(const T* from) {
-    if constexpr (sizeof(F) == sizeof(T)) {
-        return *from;
-    } else {
-        return load_chunk(from);
-    }
-}
-template <class F, class T>
-TETHER_HD inline void store_as(T* to, const F& value) {
-    if constexpr (sizeof(F) == sizeof(T)) {
-        *to = value;
-    } else {
-        store_chunk(to, value);
-    }
-}
-
-// Calls f(u, zero of F) over 0 <= u < n, in chunks where the host has them.
-template <class T, class Function>
-TETHER_HD inline void in_chunks(Index n, Function&& f) {
-    Index u = 0;
-#if defined(TETHER_CHUNK_VECTORS)
-    for (; u + chunk_width<T> <= n; u += chunk_width<T>) {
-        f(u, Chunk<T>{});
-    }
-#endif
-    for (; u < n; ++u) {
-        f(u, T{});
-    }
-}
-
 template <class T>
 TETHER_HD inline void gate_row(const GateShape& shape, const GatedTerm* terms, Index term_count, const T* x,
                                T* y) {

@@ -28,4 +28,10 @@ Value sum_over_graph(Builder& b, Value node_rows);  // [graphs x columns]
 Value mean_over_graph(Builder& b, Value node_rows); // divided by max(1, nodes of the graph)
 Value to_nodes(Builder& b, Value graph_rows);       // each node gets its graph's row
 
+// The rows of a graph's nodes side by side, zeros after the last one: [graphs x most · columns]. A
+// graph of more than `most` nodes is an error when it is met. And back: node k of a graph gets columns
+// [k · columns, (k + 1) · columns) of its graph's row.
+Value nodes_side_by_side(Builder& b, Value node_rows, Index most);
+Value split_to_nodes(Builder& b, Value graph_rows, Index columns);
+
 } // namespace tether::ops

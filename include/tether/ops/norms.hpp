@@ -1,5 +1,6 @@
 // Normalisations. Batch statistics are sums over all lanes of the global batch (Run::exchange), taken
-// in double; instance statistics stay inside a graph; the spectral norm concerns weights only.
+// in double; instance statistics stay inside a graph, those of layers inside a row; the spectral norm
+// concerns weights only.
 #pragma once
 
 #include "tether/program/builder.hpp"
@@ -18,6 +19,9 @@ struct NormTerm {
 // of x² + eps); bias on scalars. weight: one per copy, bias: one per centred copy.
 Value instance_norm(Builder& b, Value x, Value weight, Value bias, const std::vector<NormTerm>& terms,
                     double eps);
+
+// (x - mean) / sqrt(variance + eps) over the columns of a row; no weights.
+Value layer_norm(Builder& b, Value x, double eps);
 
 struct BatchNormState {
     Value mean, variance, count; // running statistics and number of batches seen
