@@ -34,12 +34,6 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return out
 
 
-def method_of(run: Run) -> str:
-    name = str(run.meta.get("method", run.job.get("method", {}).get("name", "unknown")))
-    resilient = run.job.get("method", {}).get("constraint") == "resilient"
-    return "ace-resilient" if name == "ace" and resilient else name
-
-
 @dataclass(eq=False)
 class Group:
     model: str
@@ -115,25 +109,22 @@ def families(runs: Sequence[Run]) -> list[Family]:
     data_keys: dict[str, dict[str, Any]] = {}
     groups: dict[str, Group] = {}
     for run in runs:
-        if run.condition in ("unreadable", "starting"):
+        if run.condition in ("unreadable", "starting", "waiting"):
             continue
         job = {name: value for name, value in run.job.items() if name not in NOT_NUMBERS}
         data = {name: value for name, value in job.get("data", {}).items() if name != "file"}
         if isinstance(job.get("data"), dict):
             job["data"] = data
-        evaluation = run.table("/eval/validation")
         metric = str(run.meta.get("metric", "loss"))
-        units = evaluation.units.get("projected", "1")
+        units = run.metric_units
         # Runs on more or fewer training samples are compared with one another: sample efficiency.
         task = {name: value for name, value in data.items() if name not in ("batch", "train", "drop_last")}
         key = json.dumps([task, metric, units], sort_keys=True)
         family = found.setdefault(key, Family(str(data.get("set", "data")), metric, units))
         data_keys[key] = task
-        model = str(run.meta.get("model", job.get("model", {}).get("name", "unknown")))
-        method = method_of(run)
-        group_key = json.dumps([key, model, method, job], sort_keys=True, default=str)
+        group_key = json.dumps([key, run.model, run.method, job], sort_keys=True, default=str)
         if group_key not in groups:
-            groups[group_key] = Group(model, method, flat(job))
+            groups[group_key] = Group(run.model, run.method, flat(job))
             family.groups.append(groups[group_key])
         groups[group_key].runs.append(run)
     for family in found.values():

@@ -2,28 +2,30 @@
 
 Tables are cut to the rows counted in /live/committed, which the writer flushes last; while the status
 in /meta is `running`, /live/state is newer than the attributes of /meta and /eval/best. What cannot be
-read is named in `Run.problems`; opening never fails because of what is in a folder.
+read is named in `Run.problems`; opening never fails because of what is in a folder. The tables are read
+through h5py's lower layer (hdf5_reading): a sweep has thousands of files.
 """
 from __future__ import annotations
 
-import ctypes
-import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from . import hdf5_reading as hdf5
 from . import lease
 
 SCHEMA_VERSION = 1
 TABLES = ("/train", "/constraint", "/eval/validation", "/eval/test", "/symmetry", "/timing")
 NOT_COLUMNS = ("site",)  # coordinates that lie among the columns
-T = TypeVar("T")
+# What is read of the last row even where the tables are not
+LAST = {"step": "/train/step", "epoch": "/train/epoch", "wall_s": "/train/wall_s", "gamma": "/constraint/gamma",
+        "lambda": "/constraint/lambda", "slack": "/constraint/slack"}
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,17 @@ class Best:
 @dataclass(eq=False)
 class Run:
     path: Path  # the run's folder
-    condition: str  # complete, running, killed, stopped, failed, starting, unreadable
+    condition: str  # complete, running, killed, stopped, failed, starting, waiting, unreadable
     meta: dict[str, Any] = field(default_factory=dict)
     job: dict[str, Any] = field(default_factory=dict)
     sites: list[str] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)
+    metric_units: str = "1"
     steps: int = 0
     state_sha256: str = ""
     best: dict[str, Best] = field(default_factory=dict)  # projected, relaxed
+    last: dict[str, Any] = field(default_factory=dict)  # of LAST, what the file has
+    labels: dict[str, str] = field(default_factory=dict)  # what tells it from its neighbours in a sweep
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -73,7 +78,18 @@ class Run:
 
     @property
     def seed(self) -> int:
-        return int(self.meta.get("seed", -1))
+        return int(self.meta.get("seed", self.job.get("seed", -1)))
+
+    @property
+    def model(self) -> str:
+        return str(self.meta.get("model", self.job.get("model", {}).get("name", "unknown")))
+
+    @property
+    def method(self) -> str:
+        """By the name the house gives it: ace under a resilient constraint is `ace-resilient`."""
+        name = str(self.meta.get("method", self.job.get("method", {}).get("name", "unknown")))
+        resilient = self.job.get("method", {}).get("constraint") == "resilient"
+        return "ace-resilient" if name == "ace" and resilient else name
 
     @property
     def total_steps(self) -> int:
@@ -83,71 +99,54 @@ class Run:
         return self.tables.get(name, Table())
 
     def epoch_of(self, steps: NDArray[Any]) -> NDArray[Any] | None:
-        """Epochs at these steps by the rows of /train; None where it has none."""
-        train = self.table("/train")
-        if len(train) == 0 or not np.any(np.diff(train.get("epoch"), prepend=0.0) > 0):
-            return None
-        per_step = train["epoch"][-1] / max(float(train["step"][-1]), 1.0)
-        return np.asarray(steps, dtype=float) * per_step
+        """Epochs at these steps by the last row of /train; None where it has none."""
+        step, epoch = float(self.last.get("step", 0)), float(self.last.get("epoch", 0))
+        return np.asarray(steps, dtype=float) * (epoch / step) if step > 0 and epoch > 0 else None
 
     @property
     def wall_s(self) -> float:
-        wall = self.table("/train").get("wall_s")
-        return float(wall[-1]) if len(wall) else float("nan")
+        return float(self.last.get("wall_s", np.nan))
 
 
-def _retried(action: Callable[[], T]) -> T:
-    """A writer may be in the middle of a chunk; the same read succeeds a moment later."""
-    for _ in range(8):
-        try:
-            return action()
-        except (OSError, RuntimeError):
-            time.sleep(0.01)
-    return action()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
-    if isinstance(value, np.ndarray):
-        return [_plain(entry) for entry in value.tolist()]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _attributes(item: Any) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in item.attrs.items()}
-
-
-def _read_table(group: h5py.Group, committed: int | None) -> Table:
-    sets = {name: item for name, item in group.items()
-            if isinstance(item, h5py.Dataset) and name not in NOT_COLUMNS and item.ndim in (1, 2)}
+def _read_table(file: h5py.File, name: str, committed: int | None) -> Table:
+    sets = hdf5.columns(file, name, NOT_COLUMNS)
     rows = min((item.shape[0] for item in sets.values()), default=0)
     if committed is not None:
         rows = min(rows, committed)
     table = Table()
-    for name, item in sets.items():
-        table.columns[name] = _retried(lambda item=item: item[:rows])
-        table.units[name] = str(_plain(item.attrs.get("units", "1")))
-        table.long_names[name] = str(_plain(item.attrs.get("long_name", name)))
+    for column, item in sets.items():
+        table.columns[column] = hdf5.first_rows(item, rows)
+        table.units[column] = hdf5.text_attribute(item, "units", "1")
+        table.long_names[column] = hdf5.text_attribute(item, "long_name", column)
     return table
+
+
+def _read_ends(file: h5py.File, run: Run, committed: dict[str, int]) -> None:
+    for name, path in LAST.items():
+        table = path.rpartition("/")[0]
+        row = hdf5.last_row(file, path, committed.get(table))
+        if row is not None:
+            run.last[name] = row
+    if "/eval/validation/projected" in file:
+        run.metric_units = hdf5.text_attribute(file["/eval/validation/projected"].id, "units", "1")
 
 
 def _committed_rows(file: h5py.File) -> dict[str, int]:
     if "/live/committed" not in file:
         return {}
     counters = file["/live/committed"]
-    names = _attributes(counters).get("tables", [])
-    return {str(name): int(count) for name, count in zip(names, _retried(lambda: counters[:]))}
+    names = hdf5.attributes(file, "/live/committed").get("tables", [])
+    return {str(name): int(count) for name, count in zip(names, hdf5.retried(lambda: counters[:]))}
 
 
 def _read_state(file: h5py.File, run: Run) -> str:
     """Status, steps, checksum and best figures; the newer of their two places."""
     status = str(run.meta.get("status", "unknown"))
-    best = _attributes(file["/eval/best"]) if "/eval/best" in file else {}
+    best = hdf5.attributes(file, "/eval/best") if "/eval/best" in file else {}
     source: dict[str, Any] = {**run.meta, **best}
     if status == "running" and "/live/state" in file:
-        record = _retried(lambda: file["/live/state"][0])
-        source = {name: _plain(record[name]) for name in record.dtype.names}
+        record = hdf5.retried(lambda: file["/live/state"][0])
+        source = {name: hdf5.plain(record[name]) for name in record.dtype.names}
         status = str(source.get("status", status))
     run.steps = int(source.get("steps", 0))
     run.state_sha256 = str(source.get("state_sha256", ""))
@@ -157,38 +156,33 @@ def _read_state(file: h5py.File, run: Run) -> str:
     return status
 
 
-def _read(file: h5py.File, run: Run) -> None:
-    committed = _retried(lambda: _committed_rows(file))  # first: what is read later is at least as new
-    run.meta = _retried(lambda: _attributes(file["/meta"]))
+def _read_job(run: Run, text: str) -> None:
+    try:
+        run.job = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        run.problems.append(f"the stored job cannot be read: {error}")
+
+
+def _read(file: h5py.File, run: Run, tables: Sequence[str]) -> None:
+    committed = hdf5.retried(lambda: _committed_rows(file))  # first: what is read later is at least as new
+    run.meta = hdf5.retried(lambda: hdf5.attributes(file, "/meta"))
     schema = int(run.meta.get("schema_version", -1))
     if schema != SCHEMA_VERSION:
         run.problems.append(f"schema version {schema}, this program reads version {SCHEMA_VERSION}")
-    try:
-        run.job = tomllib.loads(str(run.meta.get("job", "")))
-    except tomllib.TOMLDecodeError as error:
-        run.problems.append(f"the stored job cannot be read: {error}")
+    _read_job(run, str(run.meta.get("job", "")))
     if "/constraint/site" in file:
-        run.sites = [str(_plain(site)) for site in _retried(lambda: file["/constraint/site"][:])]
-    for name in TABLES:
+        run.sites = [str(hdf5.plain(site)) for site in hdf5.retried(lambda: file["/constraint/site"][:])]
+    for name in tables:
         try:
             if name in file:
-                run.tables[name] = _read_table(file[name], committed.get(name))
+                run.tables[name] = hdf5.retried(lambda name=name: _read_table(file, name, committed.get(name)))
         except (OSError, RuntimeError, KeyError) as error:
             run.problems.append(f"{name} cannot be read: {_short(error)}")
+    try:
+        hdf5.retried(lambda: _read_ends(file, run, committed))
+    except (OSError, RuntimeError, KeyError) as error:
+        run.problems.append(f"the last rows cannot be read: {_short(error)}")
     run.condition = _read_state(file, run)
-
-
-def _open(path: Path) -> h5py.File:
-    """For reading beside a writer. HDF5 answers a wrong checksum under SWMR with up to 100 attempts, each
-    after twice the pause of the one before: on damaged files, for ever. h5py has no word for fewer."""
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
-    set_attempts = ctypes.CDLL(h5py.h5p.__file__).H5Pset_metadata_read_attempts
-    set_attempts.argtypes = (ctypes.c_int64, ctypes.c_uint)
-    if set_attempts(access.id, 12) < 0:
-        raise OSError("cannot set up access")
-    flags = h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ
-    return h5py.File(h5py.h5f.open(str(path).encode(), flags, fapl=access))
 
 
 def _short(error: BaseException) -> str:
@@ -196,23 +190,36 @@ def _short(error: BaseException) -> str:
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def open_run(path: Path | str) -> Run:
-    """The run in a folder (or of a run.h5), whatever its state; see Run.condition and Run.problems."""
+def _without_run_file(run: Run, live: bool) -> None:
+    """It has only started, was planned by a sweep and waits, or ended before its first step."""
+    job = run.path / "job.toml"
+    try:
+        _read_job(run, job.read_text(encoding="utf-8"))
+        waiting = not (run.path / "log.txt").exists()
+    except (OSError, UnicodeDecodeError):
+        waiting = False
+    run.condition = "starting" if live else "waiting" if waiting and run.job else "unreadable"
+    if run.condition != "waiting":
+        run.problems.append("has no run.h5" + (" yet" if live else ": it ended before its first step"))
+
+
+def open_run(path: Path | str, tables: Sequence[str] = TABLES) -> Run:
+    """The run in a folder (or of a run.h5), whatever its state; see Run.condition and Run.problems.
+    tables: which of TABLES to read."""
     path = Path(path)
     folder = path.parent if path.name == "run.h5" else path
     run = Run(folder.resolve(), "unreadable")
     live = lease.is_live(folder)
     source = folder / "run.h5"
     if not source.exists():
-        run.condition = "starting" if live else "unreadable"
-        run.problems.append("has no run.h5" + (" yet" if live else ": it ended before its first step"))
+        _without_run_file(run, live)
         return run
     try:
         if source.stat().st_size == 0:
             raise OSError("the file is empty")
-        with _retried(lambda: _open(source)) as file:
-            _read(file, run)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        with hdf5.retried(lambda: hdf5.open_for_reading(source)) as file:
+            _read(file, run, tables)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         run.condition = "unreadable"
         run.problems.append(f"run.h5 cannot be read (truncated or damaged): {_short(error)}")
         return run

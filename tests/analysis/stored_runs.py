@@ -3,6 +3,8 @@ courses, so that the analysis is tested in every state a run can be in without t
 """
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -100,7 +102,7 @@ def write_run(folder: Path, method: str = "ace", seed: int = 42, epochs: int = 1
     """A run's folder. done: part of the epochs behind it; uncommitted: rows written but not yet counted;
     live: a lease of this very process."""
     name = folder.name
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     tables = course(method, seed, epochs)
     committed = {table: int(done * len(columns["step"])) for table, columns in tables.items()}
     best = best_of(tables, committed)
@@ -144,4 +146,22 @@ def write_run(folder: Path, method: str = "ace", seed: int = 42, epochs: int = 1
         (folder / "lease").write_text(
             '{"host": "%s", "boot": "%s/%s", "pid": %d, "process_start": %s, "job": "", "token": "t", "heartbeat": 1}'
             % (os.uname().nodename, boot, os.readlink("/proc/self/ns/pid"), os.getpid(), fields[19]))
+    return folder
+
+
+def write_plan(folder: Path, name: str, runs: dict[str, dict[str, str]]) -> Path:
+    """A frozen sweep as `tether sweep plan` leaves it: manifest, and a folder with a job for every run."""
+    planned = []
+    for number, (run, labels) in enumerate(runs.items()):
+        (folder / "runs" / run).mkdir(parents=True)
+        job = JOB.format(name=run, seed=int(labels.get("seed", 42)), epochs=5, train=3000, threads=1, constraint="",
+                         method=labels.get("method.name", "ace"))
+        (folder / "runs" / run / "job.toml").write_text(job)
+        planned.append({"id": f"{number:04d}", "folder": run, "name": run, "hash": "0" * 64, "model": "segnn",
+                        "method": labels.get("method.name", "ace"), "labels": labels, "changes": labels,
+                        "job_sha256": hashlib.sha256(job.encode()).hexdigest(),
+                        "cost": {"steps": 150, "step_s": 0.004, "seconds": 0.6, "memory_mb": 120.0}})
+    manifest = {"schema_version": 1, "kind": "sweep", "name": name, "created": "2026-01-31T12:00:00Z",
+                "tether_version": "0.1.0", "git_commit": "0123abc", "retries": 3, "sources": [], "runs": planned}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
     return folder

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 import unittest
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -104,12 +105,12 @@ class RunFiles(unittest.TestCase):
     def test_reader_that_hangs_or_dies_is_replaced(self) -> None:
         folders = [write_run(self.top / name, epochs=5) for name in ("a", "b", "c")]
 
-        def reads_badly(path: Path) -> Run:
+        def reads_badly(path: Path, tables: Sequence[str]) -> Run:
             if path.name == "a":
                 os.kill(os.getpid(), signal.SIGSEGV)
             if path.name == "b":
                 time.sleep(60)
-            return open_run(path)
+            return open_run(path, tables)
 
         with mock.patch("tether_analysis.careful.open_run", reads_badly):
             runs = open_runs(folders, patience_s=2)
