@@ -8,7 +8,10 @@
 
 #define TETHER_MODELS(MODEL)                                                                                 \
     MODEL(segnn_entry)                                                                                       \
-    MODEL(egnn_entry)
+    MODEL(egnn_entry)                                                                                        \
+    MODEL(transformer_entry)                                                                                 \
+    MODEL(gnn_entry)                                                                                         \
+    MODEL(mlp_entry)
 
 namespace tether::models {
 

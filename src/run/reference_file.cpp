@@ -65,6 +65,16 @@ void build_topology(Topology& t, const std::vector<Index>& sender, const std::ve
     }
 }
 
+// The counter's bits as the parity files mix them (written out in /weight_formula, attribute definition).
+std::uint32_t hashed(std::uint32_t k) {
+    std::uint32_t h = k * 2654435761U + 374761393U;
+    h ^= h >> 15U;
+    h *= 2246822519U;
+    h ^= h >> 13U;
+    h *= 3266489917U;
+    return h ^ (h >> 16U);
+}
+
 } // namespace
 
 ReferenceFile::ReferenceFile(const std::string& path) : reader_(path) {
@@ -124,11 +134,19 @@ bool ReferenceFile::given_features() const { return reader_.has("/input/node_fea
 template <class T>
 void ReferenceFile::batch(const Program& program, const std::vector<Index>& samples,
                           BatchPart<T>& part) const {
-    const std::vector<Index> edge_index = reader_.integers("/input/edge_index");
+    // Networks without messages have files without edges.
+    std::vector<Index> edge_index;
+    if (reader_.has("/input/edge_index")) {
+        edge_index = reader_.integers("/input/edge_index");
+        check(reader_.shape("/input/edge_index").size() == 2 && reader_.shape("/input/edge_index")[0] == 2,
+              ExitCode::data, "{}: /input/edge_index: expected shape [2, edges]", reader_.path());
+    }
     const auto file_edges = static_cast<Index>(edge_index.size()) / 2;
-    check(reader_.shape("/input/edge_index").size() == 2 && reader_.shape("/input/edge_index")[0] == 2,
-          ExitCode::data, "{}: /input/edge_index: expected shape [2, edges]", reader_.path());
-    const Index file_nodes = reader_.shape("/input/position").at(0);
+    const std::string node_rows = reader_.has("/input/position") ? "/input/position" : "/input/feature";
+    const std::vector<Index> rows_shape = reader_.shape(node_rows);
+    check(rows_shape.size() == 2, ExitCode::data, "{}: {}: expected shape [nodes, columns]", reader_.path(),
+          node_rows);
+    const Index file_nodes = rows_shape[0];
     // Trajectories store the edges of one simulation and all simulations' nodes.
     Index nodes_each = file_nodes;
     std::vector<Index> graph_index;
@@ -137,6 +155,7 @@ void ReferenceFile::batch(const Program& program, const std::vector<Index>& samp
                           ? reader_.integers("/input/graph_index")
                           : std::vector<Index>(static_cast<std::size_t>(file_nodes), 0);
     } else {
+        check(!edge_index.empty(), ExitCode::data, "{}: no edges in /input/edge_index", reader_.path());
         nodes_each = 1 + *std::ranges::max_element(edge_index);
     }
     for (const Index i : edge_index) {
@@ -215,26 +234,36 @@ void ReferenceFile::batch(const Program& program, const std::vector<Index>& samp
     }
 }
 
-std::vector<double> ReferenceFile::formula(const std::string& parameter) const {
+std::vector<double> ReferenceFile::formula(const std::string& parameter, Index size) const {
     const std::vector<std::string> names = reader_.strings("/weight_formula/name");
     const auto found = std::ranges::find(names, parameter);
     check(found != names.end(), ExitCode::data, "{}: /weight_formula has no {}", reader_.path(), parameter);
     const auto i = static_cast<std::size_t>(found - names.begin());
-    const double a = reader_.doubles("/weight_formula/a").at(i);
-    const double offset = reader_.doubles("/weight_formula/offset").at(i);
-    const auto p = static_cast<double>(reader_.integers("/weight_formula/p").at(i));
     const Index first = reader_.integers("/weight_formula/first_k").at(i);
-    const Index size = reader_.integers("/weight_formula/size").at(i);
-    check(size >= 0 && size < (Index{1} << 32), ExitCode::data, "{}: /weight_formula/size holds {}",
-          reader_.path(), size);
-    std::vector<double> values;
+    check(size >= 0 && size < (Index{1} << 32), ExitCode::data, "{}: {} numbers of {} by formula",
+          reader_.path(), size, parameter);
+    std::vector<double> values(static_cast<std::size_t>(size));
+    if (reader_.has("/weight_formula/p")) {
+        const double a = reader_.doubles("/weight_formula/a").at(i);
+        const double offset = reader_.doubles("/weight_formula/offset").at(i);
+        const auto p = static_cast<double>(reader_.integers("/weight_formula/p").at(i));
+        for (Index k = 0; k < size; ++k) {
+            const auto number = static_cast<double>(first + k);
+            values[static_cast<std::size_t>(k)] = offset + a * std::sin(0.37 * number + 0.11 * p + 0.5);
+        }
+    } else { // hashed numbers: uniform on ±1/sqrt(fan_in)
+        const double scale = std::sqrt(reader_.doubles("/weight_formula/fan_in").at(i));
+        for (Index k = 0; k < size; ++k) {
+            values[static_cast<std::size_t>(k)] =
+                (static_cast<double>(hashed(static_cast<std::uint32_t>(first + k))) / 2147483648.0 - 1.0) /
+                scale;
+        }
+    }
     double sum = 0;
     double square = 0;
-    for (Index k = 0; k < size; ++k) {
-        const auto number = static_cast<double>(first + k);
-        values.push_back(offset + a * std::sin(0.37 * number + 0.11 * p + 0.5));
-        sum += values.back();
-        square += values.back() * values.back();
+    for (const double value : values) {
+        sum += value;
+        square += value * value;
     }
     // The formula is only a formula for those who evaluate it alike: the file says what comes out.
     const double expected_sum = reader_.doubles("/weight_check/sum").at(i);
@@ -258,8 +287,8 @@ void ReferenceFile::load(const Network& network, std::vector<T>& trained, std::v
             continue; // from /gamma or the settings, below
         }
         std::vector<double> values;
-        if (by_formula) {
-            values = formula(p.name);
+        if (by_formula && !reader_.has("/weight/" + p.name)) {
+            values = formula(p.name, p.size);
         } else {
             const std::string path = "/weight/" + p.name;
             check(reader_.has(path), ExitCode::data, "{}: no {}", reader_.path(), path);
@@ -303,8 +332,23 @@ std::vector<std::string> ReferenceFile::listed(const std::string& attribute) con
     return names;
 }
 
-double ReferenceFile::number_attribute(const std::string& name, double standard) const {
-    return reader_.has_attribute("/", name) ? reader_.number_attribute("/", name) : standard;
+double ReferenceFile::float32_error() const {
+    const std::string name = "float32_error";
+    if (!reader_.has_attribute("/", name)) {
+        return 0;
+    }
+    try {
+        return reader_.number_attribute("/", name);
+    } catch (const Error&) { // one number for each kind of tensor
+        const json kinds = json::parse(reader_.text_attribute("/", name), nullptr, false);
+        check(kinds.is_object(), ExitCode::data,
+              "{}: attribute float32_error is neither a number nor a JSON object of numbers", reader_.path());
+        double worst = 0;
+        for (const auto& [kind, error] : kinds.items()) {
+            worst = std::max(worst, error.is_number() ? error.get<double>() : 0.0);
+        }
+        return worst;
+    }
 }
 
 template void ReferenceFile::batch<float>(const Program&, const std::vector<Index>&, BatchPart<float>&) const;

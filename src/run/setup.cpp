@@ -24,6 +24,11 @@ Setup::Setup(Job j)
     const std::vector<Index>& train = set.samples(data::Split::train);
     check(!train.empty(), ExitCode::data, "{}: no training samples", set.path);
     (void)set.field_numbers(network->training().fields);
+    const Index most = network->model().most_nodes();
+    for (Index s = 0; most > 0 && s < set.graphs(); ++s) {
+        check(set.nodes(s) <= most, ExitCode::usage, "{}: model.nodes = {}, but sample {} of {} has {} nodes",
+              job.origin("model.nodes"), most, s, set.path, set.nodes(s));
+    }
 }
 
 data::BatchOrder Setup::batch_order() const {

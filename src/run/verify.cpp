@@ -225,7 +225,7 @@ VerifyResult verify_file(const std::string& path) {
     result.float64.comparisons =
         model ? verify_model<double>(file) : verify_parts::verify_trajectory<double>(file);
     result.float64.compared = true;
-    const double error = file.number_attribute("float32_error", 0);
+    const double error = file.float32_error();
     if (error > result.float32.tolerance) {
         result.note = fmt::format("float32 not compared: ill-conditioned (float32_error {:.1e})", error);
     } else {

@@ -61,6 +61,11 @@ public:
     [[nodiscard]] virtual LossKind loss() const = 0;
     // For one batch of this size, with or without the free branches.
     [[nodiscard]] virtual Work step_work(Index graphs, Index nodes, Index edges, bool branches) const = 0;
+    // The weight matrix nearest to the output that all tasks share, by name, where the balance of several
+    // losses is read (methods: remul); empty: none is named.
+    [[nodiscard]] virtual std::string last_weight() const { return {}; }
+    // Nodes that a graph may have; 0: any number.
+    [[nodiscard]] virtual Index most_nodes() const { return 0; }
     // How the rows of an intermediate output lie inside compared with the published order; empty: same.
     [[nodiscard]] virtual std::vector<Index> published_columns(const std::string& output) const {
         (void)output;

@@ -41,10 +41,11 @@ public:
 
     // Names listed in a JSON attribute of the file (unreached_parameters, not_compared); empty if absent.
     [[nodiscard]] std::vector<std::string> listed(const std::string& attribute) const;
-    [[nodiscard]] double number_attribute(const std::string& name, double standard) const;
+    // What single precision can reach on this file, as its author measured it: the worst kind; 0 if unsaid.
+    [[nodiscard]] double float32_error() const;
 
 private:
-    [[nodiscard]] std::vector<double> formula(const std::string& parameter) const;
+    [[nodiscard]] std::vector<double> formula(const std::string& parameter, Index size) const;
 
     hdf5::Reader reader_;
     std::string kind_, model_;
