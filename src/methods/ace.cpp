@@ -59,6 +59,7 @@ public:
                 .slack = form_.has_slack(),
                 .initial_u = 0};
     }
+    [[nodiscard]] Needs needs() const override { return Needs::sites; }
     [[nodiscard]] Evaluation primary() const override {
         return constraint_.kind == ConstraintKind::equality ? Evaluation::projected : Evaluation::relaxed;
     }

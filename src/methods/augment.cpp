@@ -9,7 +9,7 @@ public:
     explicit Augment(const std::string& name) : Method(name) {}
     [[nodiscard]] SitePolicy sites() const override { return {.gate = Gate::constant, .initial_gamma = 1}; }
     [[nodiscard]] Evaluation primary() const override { return Evaluation::relaxed; }
-    [[nodiscard]] bool rotates_samples() const override { return true; }
+    [[nodiscard]] Tasks tasks() const override { return {.plain = false, .turned = true}; }
 };
 
 } // namespace

@@ -12,10 +12,13 @@ bool Control::finite() const {
     return std::ranges::all_of(values_, [](double value) { return std::isfinite(value); });
 }
 
-MethodState::MethodState(const Start& start, std::size_t own) : control_(start.sites), own_(own, 0.0) {
+MethodState::MethodState(const Start& start, std::size_t own)
+    : control_(start.sites, start.tasks), own_(own, 0.0) {
     check(start.sites >= 0 && start.steps_per_epoch >= 1,
           "method state: {} sites and {} steps per epoch, expected 0 or more and 1 or more", start.sites,
           start.steps_per_epoch);
+    check(start.tasks == 0 || start.tasks == 2, "method state: weights of {} tasks, expected 0 or 2",
+          start.tasks);
     check(start.lambda.empty() || static_cast<Index>(start.lambda.size()) == start.sites,
           "method state: {} first multipliers for {} sites", start.lambda.size(), start.sites);
     std::ranges::copy(start.lambda, control_.lambda().begin());

@@ -11,7 +11,8 @@
     METHOD("free", make_free)                                                                                \
     METHOD("augment", make_augment)                                                                          \
     METHOD("ace", make_ace)                                                                                  \
-    METHOD("ace-resilient", make_ace)
+    METHOD("ace-resilient", make_ace)                                                                        \
+    METHOD("remul", make_remul)
 
 namespace tether::methods {
 

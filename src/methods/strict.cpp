@@ -8,6 +8,7 @@ class Strict : public Method {
 public:
     explicit Strict(const std::string& name) : Method(name) {}
     [[nodiscard]] SitePolicy sites() const override { return {.gate = Gate::absent, .initial_gamma = 0}; }
+    [[nodiscard]] Needs needs() const override { return Needs::sites; }
     [[nodiscard]] Evaluation primary() const override { return Evaluation::projected; }
 };
 

@@ -1,13 +1,12 @@
 #include "tether/run/benchmark.hpp"
 
 #include "tether/core/error.hpp"
-#include "tether/data/collate.hpp"
 #include "tether/device/gemm.hpp"
 #include "tether/run/engine.hpp"
+#include "tether/run/filling.hpp"
 #include "tether/run/provenance.hpp"
 #include "tether/run/setup.hpp"
 #include "tether/run/trainer.hpp"
-#include "tether/run/turning.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -102,24 +101,14 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     engine.renew_weights();
     const auto state = setup.method->start({.sites = setup.network->sites(),
                                             .steps_per_epoch = setup.steps_per_epoch(),
-                                            .epochs = job.train.epochs});
+                                            .epochs = job.train.epochs,
+                                            .tasks = setup.network->tasks().weights()});
     const auto sites = static_cast<std::size_t>(setup.network->sites());
     std::vector<double> gamma(sites), u(setup.network->policy().slack ? sites : 0);
     data::BatchOrder order = setup.batch_order();
-    const std::vector<int> fields = setup.set.field_numbers(setup.network->training().fields);
-    std::span<const Index> samples;
+    BatchFiller<T> filler(setup, lanes);
+    const typename Engine<T>::Fill fill = std::ref(filler);
     Index step = 0;
-    std::vector<std::vector<symmetry::O3Element>> elements(static_cast<std::size_t>(lanes.threads()));
-    const typename Engine<T>::Fill fill = [&](Index first, Index count, BatchPart<T>& part) {
-        data::collate(setup.set, fields, samples, lanes.lanes(), first, count, part);
-        if (setup.method->rotates_samples()) {
-            auto& mine =
-                elements[static_cast<std::size_t>((first - lanes.mine().first) / lanes.lanes_per_thread())];
-            draw_elements({.kind = symmetry::GroupKind::so3}, static_cast<std::uint64_t>(job.seed),
-                          Purpose::augmentation, step, part.sample, mine);
-            turn<T>(part, setup.network->training().fields, mine);
-        }
-    };
     std::vector<double> total, data, forward, backward, reduce, optimise, coordinator;
     for (auto* list : {&total, &data, &forward, &backward, &reduce, &optimise, &coordinator}) {
         list->reserve(static_cast<std::size_t>(options.steps));
@@ -132,12 +121,18 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
             allocations = options.allocation_count();
         }
         const Clock::time_point start = Clock::now();
-        samples = order.batch(step);
+        const std::span<const Index> samples = order.batch(step);
+        filler.begin(step, samples);
         engine.compute(fill, setup.loss_factor_of(samples), control);
         engine.read_sites(gamma, u);
         (void)engine.update(control, job.primal.lr, true);
         const Clock::time_point mark = Clock::now();
-        state->advance({.step = step, .learning_rate = job.dual.lr, .gamma = gamma, .u = u});
+        state->advance({.step = step,
+                        .learning_rate = job.dual.lr,
+                        .gamma = gamma,
+                        .u = u,
+                        .task_loss = engine.task_loss(),
+                        .task_norm = engine.task_norm()});
         std::ranges::copy(std::as_const(*state).control().values(), control.values().begin());
         if (world.size() > 1 && !control.values().empty()) {
             world.broadcast(std::as_writable_bytes(control.values()), 0);

@@ -35,11 +35,13 @@ void StepReport::encode(Report kind, std::vector<double>& to) const {
     to.insert(to.end(), times.begin(), times.end());
     to.insert(to.end(), gamma.begin(), gamma.end());
     to.insert(to.end(), u.begin(), u.end());
+    to.insert(to.end(), task_loss.begin(), task_loss.end());
+    to.insert(to.end(), task_norm.begin(), task_norm.end());
 }
 
-void StepReport::decode(std::span<const double> from, std::size_t sites, bool slack) {
+void StepReport::decode(std::span<const double> from, std::size_t sites, bool slack, std::size_t tasks) {
     constexpr std::size_t head = 9;
-    check(from.size() == head + times.size() + sites * (slack ? 2 : 1), ExitCode::peer,
+    check(from.size() == head + times.size() + sites * (slack ? 2 : 1) + 2 * tasks, ExitCode::peer,
           "step report of {} numbers", from.size());
     step = static_cast<Index>(from[1]);
     has_result = from[2] != 0;
@@ -50,9 +52,15 @@ void StepReport::decode(std::span<const double> from, std::size_t sites, bool sl
     wall_s = from[7];
     dual_learning_rate = from[8];
     std::copy_n(from.begin() + head, times.size(), times.begin());
-    const auto first = from.begin() + static_cast<std::ptrdiff_t>(head + times.size());
-    gamma.assign(first, first + static_cast<std::ptrdiff_t>(sites));
-    u.assign(first + static_cast<std::ptrdiff_t>(sites), from.end());
+    std::span<const double> rest = from.subspan(head + times.size());
+    const auto take = [&](std::vector<double>& to, std::size_t count) {
+        to.assign(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(count));
+        rest = rest.subspan(count);
+    };
+    take(gamma, sites);
+    take(u, slack ? sites : 0);
+    take(task_loss, tasks);
+    take(task_norm, tasks);
 }
 
 std::vector<double> EvaluationReport::encode() const {
@@ -108,7 +116,9 @@ const std::vector<double>& RunCoordinator::answer(std::span<const double> report
         state_->advance({.step = report_.step,
                          .learning_rate = report_.dual_learning_rate,
                          .gamma = report_.gamma,
-                         .u = report_.u});
+                         .u = report_.u,
+                         .task_loss = report_.task_loss,
+                         .task_norm = report_.task_norm});
         check(std::as_const(*state_).control().finite(), ExitCode::numbers,
               "step {}: a multiplier is not finite any more; the dual step size (dual.lr) may be too large",
               report_.step);
@@ -130,7 +140,9 @@ const std::vector<double>& RunCoordinator::answer(std::span<const double> report
 
 void RunCoordinator::on_result(std::span<const double> report) {
     const auto sites = static_cast<std::size_t>(plan_.start.sites);
-    report_.decode(report, sites, plan_.slack);
+    const std::size_t tasks =
+        plan_.method->measures_tasks() ? static_cast<std::size_t>(plan_.start.tasks) : 0;
+    report_.decode(report, sites, plan_.slack, tasks);
     if (report_.has_result) {
         loss_sum_ += report_.loss;
         ++loss_count_;

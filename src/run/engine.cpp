@@ -82,6 +82,12 @@ Engine<T>::Engine(const Network& network, const methods::Method& method, const E
     dgamma_.resize(sites);
     u_.resize(network.policy().slack ? sites : 0);
     du_.resize(u_.size());
+    if (method.measures_tasks()) {
+        check(!network.task_gradients().empty(),
+              "the method balances tasks by their gradients, but the model names no last weight");
+        task_loss_.resize(network.task_gradients().size());
+        task_norm_.resize(task_loss_.size());
+    }
     norm_blocks_.resize(static_cast<std::size_t>(kernels::norm_blocks(network.trained_size())));
 }
 
@@ -203,6 +209,8 @@ void Engine<T>::compute(const Fill& fill, double factor, const methods::Control&
         const std::string& name = network_.training().controls[c];
         if (name == loss_factor) {
             control_[c] = static_cast<T>(factor);
+        } else if (name.starts_with(task_weight)) {
+            control_[c] = static_cast<T>(control.tasks()[static_cast<std::size_t>(name.back() - '0')]);
         } else {
             control_[c] =
                 static_cast<T>(control.gamma()[static_cast<std::size_t>(std::stol(name.substr(4)))]);
@@ -242,6 +250,7 @@ void Engine<T>::compute(const Fill& fill, double factor, const methods::Control&
             communicator_.all_reduce_fast(gradient_);
         }
     }
+    measure_tasks(control);
     // What needed the sums over all lanes; the first thread's executor still holds its values.
     if (const Program& program = network_.training(); program.part_nodes < program.nodes.size()) {
         Worker& w = *workers_.front();
@@ -249,6 +258,22 @@ void Engine<T>::compute(const Fill& fill, double factor, const methods::Control&
                               program.nodes.size());
     }
     times_.reduce += seconds_since(clock);
+}
+
+// Before the tasks' gradients are added to one: what they are each. Weights are divided out again.
+template <class T>
+void Engine<T>::measure_tasks(const methods::Control& control) {
+    for (std::size_t k = 0; k < task_loss_.size(); ++k) {
+        task_loss_[k] = static_cast<double>(gradient_[static_cast<std::size_t>(network_.trained_size()) + k]);
+        const TaskGradient& g = network_.task_gradients()[k];
+        const Index blocks = kernels::norm_blocks(g.size);
+        optimise::squared_norm_blocks(
+            std::span<const T>(gradient_.data() + g.first, static_cast<std::size_t>(g.size)), Index{0},
+            blocks, std::span<double>(norm_blocks_));
+        const double norm = optimise::norm_of_blocks(
+            std::span<double>(norm_blocks_.data(), static_cast<std::size_t>(blocks)));
+        task_norm_[k] = norm / static_cast<double>(static_cast<T>(control.tasks()[k]));
+    }
 }
 
 template <class T>

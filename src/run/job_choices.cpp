@@ -39,6 +39,38 @@ Choice augment() {
             .meaning = "as free, inputs and targets of every sample rotated at random"};
 }
 
+Choice remul() {
+    const Condition constant{"method.policy", {"constant"}};
+    const Condition gradual{"method.policy", {"gradual"}};
+    const Key beta{.name = "beta",
+                   .kind = Kind::real,
+                   .standard = 1.0,
+                   .meaning = "weight of the loss on turned samples (gradual: in the first step)",
+                   .low = 0,
+                   .high = 1e6,
+                   .when = {constant}};
+    Key first = beta;
+    first.low = 1e-3;
+    first.when = {gradual};
+    return {.chooser = "method.name",
+            .word = "remul",
+            .meaning = "unconstrained network, equivariance as a second task",
+            .keys = {{.name = "policy",
+                      .kind = Kind::text,
+                      .standard = std::string("constant"),
+                      .meaning = "weights of the tasks: constant, or balanced by their gradients (GradNorm)",
+                      .words = {"constant", "gradual"}},
+                     {.name = "alpha",
+                      .kind = Kind::real,
+                      .standard = 1.0,
+                      .meaning = "weight of the loss on the samples as they are",
+                      .low = 0,
+                      .high = 1e6,
+                      .when = {constant}},
+                     beta,
+                     first}};
+}
+
 Choice ace() {
     const auto equality = Condition{"method.constraint", {"equality"}};
     const auto resilient = Condition{"method.constraint", {"resilient"}};
@@ -98,7 +130,7 @@ Choice ace_resilient() {
 } // namespace
 
 std::vector<Choice> built_in_choices() {
-    std::vector<Choice> choices{strict(), free_branch(), augment(), ace(), ace_resilient()};
+    std::vector<Choice> choices{strict(), free_branch(), augment(), remul(), ace(), ace_resilient()};
     for (const models::ModelEntry& model : models::model_table()) {
         choices.push_back(model.choice);
     }

@@ -1,6 +1,8 @@
 #include "tether/run/network.hpp"
 
+#include "tether/core/error.hpp"
 #include "tether/layers/normalised.hpp"
+#include "tether/ops/elementwise.hpp"
 #include "tether/ops/loss.hpp"
 
 #include <algorithm>
@@ -32,26 +34,38 @@ Network::Network(std::shared_ptr<const models::Model> model, const methods::Site
     }
 }
 
-std::unique_ptr<Program> Network::record(Use use) {
-    Builder b(parameters_, states_);
+Value Network::record_task(Builder& b, Use use, const std::string& prefix, bool keep) {
     layers::Sites sites(model_->sites(),
                         use == Use::projected ? layers::Gate::absent : layer_gate(policy_.gate),
                         policy_.initial_gamma);
     models::Recording r{b, sites};
     r.training = use == Use::training && options_.batch_statistics;
-    r.keep = options_.keep;
+    r.keep = options_.keep && keep;
     r.input_gradients = use == Use::training && options_.input_gradients;
     r.given_features = options_.given_features;
+    r.prefix = prefix;
     const Value prediction = model_->record(r);
     const models::FieldInfo target_field = model_->target();
-    const Value target = b.input(target_field.name, target_field.extent, target_field.columns);
-    const Value factor = b.control(loss_factor);
-    const Value loss = model_->loss() == models::LossKind::squared
-                           ? ops::squared_error(b, prediction, target, factor)
-                           : ops::absolute_error(b, prediction, target, factor);
-    b.sum("loss", loss);
-    if (use != Use::training || options_.keep) {
+    const Value target = b.input(prefix + target_field.name, target_field.extent, target_field.columns);
+    if (use != Use::training || r.keep) {
         b.output("prediction", prediction);
+    }
+    const Value factor = b.control(loss_factor);
+    return model_->loss() == models::LossKind::squared ? ops::squared_error(b, prediction, target, factor)
+                                                       : ops::absolute_error(b, prediction, target, factor);
+}
+
+std::unique_ptr<Program> Network::record(Use use) {
+    Builder b(parameters_, states_);
+    const methods::Tasks tasks = use == Use::training ? options_.tasks : methods::Tasks{};
+    Value loss = record_task(b, use, tasks.plain ? "" : turned_prefix, true);
+    b.sum("loss", loss);
+    if (tasks.weighted()) {
+        check(states_.all().empty(), "several tasks on a network with running statistics");
+        const Value turned = record_task(b, use, turned_prefix, false);
+        b.sum("turned_loss", turned);
+        loss = ops::add(b, {ops::scale_by(b, loss, b.control(std::string(task_weight) + "0")),
+                            ops::scale_by(b, turned, b.control(std::string(task_weight) + "1"))});
     }
     if (use == Use::training) {
         b.differentiate(loss);
@@ -66,7 +80,32 @@ std::unique_ptr<Program> Network::record(Use use) {
             }
         }
     }
-    return std::make_unique<Program>(b.finish());
+    auto program = std::make_unique<Program>(b.finish());
+    if (use == Use::training && tasks.weighted()) {
+        find_task_gradients(*program);
+    }
+    return program;
+}
+
+// The reverse pass meets the task recorded last first: its part of a shared weight's gradient goes to the
+// gradient itself, the part of the other one to an extra place.
+void Network::find_task_gradients(const Program& program) {
+    const std::string name = model_->last_weight();
+    if (name.empty()) {
+        return;
+    }
+    const int number = parameters_.find(name);
+    check(number >= 0, "model: its last weight {} is no parameter", name);
+    const Parameter& p = parameters_.at(number);
+    std::vector<Index> extra;
+    for (const ValueInfo& v : program.values) {
+        if (v.kind == ValueKind::extra_gradient && v.name == name) {
+            extra.push_back(v.offset);
+        }
+    }
+    check(extra.size() == 1, "model: its last weight {} is used {} times in each task, expected once", name,
+          (extra.size() + 1) / 2);
+    task_gradients_ = {{trained_size() + program.sum_columns() + extra.front(), p.size}, {p.offset, p.size}};
 }
 
 Index Network::sites() const {

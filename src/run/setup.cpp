@@ -1,8 +1,10 @@
 #include "tether/run/setup.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/core/text.hpp"
 #include "tether/data/data_sets.hpp"
 #include "tether/models/registry.hpp"
+#include "tether/run/filling.hpp"
 
 #include <algorithm>
 
@@ -13,6 +15,28 @@ std::shared_ptr<const models::Model> make_model(const Job& job) {
     return models::find_model(job.model.name).make(job.model, {"data set " + set.choice.word, set.fields});
 }
 
+std::unique_ptr<Network> make_network(const Job& job, const methods::Method& method) {
+    std::shared_ptr<const models::Model> model = make_model(job);
+    const bool sites = !model->sites().empty();
+    if ((method.needs() == methods::Needs::sites && !sites) ||
+        (method.needs() == methods::Needs::no_sites && sites)) {
+        std::vector<std::string> others;
+        for (const std::string& name : methods::method_names()) {
+            const methods::Needs needs = methods::make_method({.name = name})->needs();
+            if (needs == methods::Needs::nothing || (needs == methods::Needs::sites) == sites) {
+                others.push_back(name);
+            }
+        }
+        fail(ExitCode::usage, "{}: method '{}' {}, but model '{}' {}; methods for it: {}",
+             job.origin("method.name"), method.name(),
+             sites ? "is for unconstrained networks" : "decides about the free branches of a network",
+             job.model.name, sites ? "has free branches" : "is unconstrained and has none",
+             join(others, ", "));
+    }
+    return std::make_unique<Network>(std::move(model), method.sites(),
+                                     NetworkOptions{.tasks = method.tasks()});
+}
+
 data::GraphSet open_data(const Job& job) {
     Settings settings = job.data;
     return data::open_data_set(job.data.set, job.data_file(), settings);
@@ -20,10 +44,10 @@ data::GraphSet open_data(const Job& job) {
 
 Setup::Setup(Job j)
     : job(std::move(j)), set(open_data(job)), method(methods::make_method(job.method_settings())) {
-    network = std::make_unique<Network>(make_model(job), method->sites());
+    network = make_network(job, *method);
     const std::vector<Index>& train = set.samples(data::Split::train);
     check(!train.empty(), ExitCode::data, "{}: no training samples", set.path);
-    (void)set.field_numbers(network->training().fields);
+    (void)set.field_numbers(data_fields(network->training()));
     const Index most = network->model().most_nodes();
     for (Index s = 0; most > 0 && s < set.graphs(); ++s) {
         check(set.nodes(s) <= most, ExitCode::usage, "{}: model.nodes = {}, but sample {} of {} has {} nodes",

@@ -125,7 +125,7 @@ StoredRun::StoredRun(const std::string& run, std::optional<CheckpointKind> kind,
           "{}: no checkpoint yet; a run writes its first one after train.evaluate_every = {} epochs, after "
           "log.checkpoint_every_s = {} s, or when it stops (tether status {} shows how far it is)",
           folder_, job_.train.evaluate_every, job_.log.checkpoint_every_s, folder_);
-    network_ = std::make_unique<Network>(make_model(job_), method_->sites());
+    network_ = make_network(job_, *method_);
     const LoadedCheckpoint loaded = checkpoints.load(wanted, checkpoint_header(job_, 0));
     checkpoint_ = loaded.path;
     step_ = loaded.checkpoint.header.step;
@@ -146,7 +146,8 @@ void StoredRun::load(const Checkpoint& checkpoint) {
     numbers_.state.assign(state.begin(), state.end());
     const methods::SitePolicy& policy = network_->policy();
     numbers_.gates.assign(static_cast<std::size_t>(network_->sites()), policy.initial_gamma);
-    const auto method = method_->start({.sites = network_->sites(), .epochs = job_.train.epochs});
+    const auto method = method_->start(
+        {.sites = network_->sites(), .epochs = job_.train.epochs, .tasks = network_->tasks().weights()});
     method->load(checkpoint.values<double>("method"));
     for (std::size_t s = 0; s < numbers_.gates.size(); ++s) {
         const Index at = network_->gate_offset(static_cast<Index>(s));
@@ -211,7 +212,8 @@ std::string import_run(const Job& job, const std::string& weights, const std::st
     plan.method = setup.method.get();
     plan.start = {.sites = setup.network->sites(),
                   .steps_per_epoch = setup.steps_per_epoch(),
-                  .epochs = job.train.epochs};
+                  .epochs = job.train.epochs,
+                  .tasks = setup.network->tasks().weights()};
     plan.slack = setup.network->policy().slack;
     plan.steps_per_epoch = setup.steps_per_epoch();
     std::string path = folder.path();

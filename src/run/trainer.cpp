@@ -115,7 +115,8 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
     plan.method = setup.method.get();
     plan.start = {.sites = setup.network->sites(),
                   .steps_per_epoch = setup.steps_per_epoch(),
-                  .epochs = job.train.epochs};
+                  .epochs = job.train.epochs,
+                  .tasks = setup.network->tasks().weights()};
     plan.slack = setup.network->policy().slack;
     plan.steps_per_epoch = setup.steps_per_epoch();
     const parallel::CoordinatorFactory factory = [&]() -> std::unique_ptr<parallel::CoordinatorRole> {

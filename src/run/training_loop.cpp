@@ -2,18 +2,18 @@
 
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
-#include "tether/data/collate.hpp"
 #include "tether/parallel/watchdog.hpp"
 #include "tether/run/clock.hpp"
 #include "tether/run/engine.hpp"
 #include "tether/run/evaluation.hpp"
+#include "tether/run/filling.hpp"
 #include "tether/run/signals.hpp"
 #include "tether/run/training_state.hpp"
-#include "tether/run/turning.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 namespace tether::run {
@@ -42,10 +42,10 @@ public:
                                            {job_.primal.optimiser, job_.parallel.order == SumOrder::tree,
                                             job_.parallel.lanes_at_once, options.checking},
                                            lanes_, workers, team_),
-          evaluator_(setup, workers, team_), order_(setup.batch_order()), control_(setup.network->sites()),
-          fields_(setup.set.field_numbers(setup.network->training().fields)), total_(setup.total_steps()),
-          watchdog_(watchdog_options(options, workers)), clock_(JobClock::from_environment(options.max_wall)),
-          elements_(static_cast<std::size_t>(lanes_.threads())) {
+          evaluator_(setup, workers, team_), order_(setup.batch_order()),
+          control_(setup.network->sites(), setup.network->tasks().weights()), filler_(setup, lanes_),
+          total_(setup.total_steps()), watchdog_(watchdog_options(options, workers)),
+          clock_(JobClock::from_environment(options.max_wall)) {
         watchdog_.set_rank(workers.rank());
         const auto sites = static_cast<std::size_t>(setup.network->sites());
         report_.gamma.resize(sites);
@@ -131,11 +131,12 @@ private:
         watchdog_.phase("coordinator", step_);
         workers_.set_step(step_);
         Clock::time_point mark = Clock::now();
-        if (link_ != nullptr) {
-            report_.dual_learning_rate =
-                job_.dual.used
-                    ? optimise::learning_rate(job_.dual.schedule, job_.dual.lr, epoch, job_.train.epochs)
-                    : 0;
+        const bool measures = setup_.method->measures_tasks();
+        report_.dual_learning_rate =
+            job_.dual.used
+                ? optimise::learning_rate(job_.dual.schedule, job_.dual.lr, epoch, job_.train.epochs)
+                : 0;
+        if (link_ != nullptr && !measures) {
             post_report(Report::step);
         }
         double coordinator = since(mark);
@@ -143,8 +144,12 @@ private:
             engine_.request_stop();
         }
         watchdog_.phase("step", step_);
-        samples_ = order_.batch(step_);
-        engine_.compute(fill_, setup_.loss_factor_of(samples_), control_);
+        const std::span<const Index> samples = order_.batch(step_);
+        filler_.begin(step_, samples);
+        engine_.compute(fill_, setup_.loss_factor_of(samples), control_);
+        if (link_ != nullptr && measures) {
+            post_report(Report::step);
+        }
         const StepResult result = engine_.update(control_, rate, true);
         check(result.finite, ExitCode::numbers,
               "step {}: loss {} and gradient norm {}, expected finite numbers; smaller learning rates "
@@ -228,6 +233,8 @@ private:
 
     void post_report(Report kind) {
         engine_.read_sites(report_.gamma, report_.u);
+        report_.task_loss.assign(engine_.task_loss().begin(), engine_.task_loss().end());
+        report_.task_norm.assign(engine_.task_norm().begin(), engine_.task_norm().end());
         report_.step = step_;
         report_.wall_s = since(started_);
         report_.encode(kind, message_);
@@ -295,7 +302,8 @@ private:
     Evaluator<T> evaluator_;
     data::BatchOrder order_;
     methods::Control control_;
-    std::vector<int> fields_;
+    BatchFiller<T> filler_;
+    const typename Engine<T>::Fill fill_ = std::ref(filler_);
     Index total_;
     Index step_ = 0;
     bool asked_ = false; // by --stop-after
@@ -303,21 +311,8 @@ private:
     JobClock clock_;
     StepReport report_;
     std::vector<double> message_;
-    std::span<const Index> samples_;
-    std::vector<std::vector<symmetry::O3Element>> elements_; // per thread
     Clock::time_point started_, last_checkpoint_;
     Index last_checkpoint_step_ = 0;
-
-    const typename Engine<T>::Fill fill_ = [this](Index first, Index count, BatchPart<T>& part) {
-        data::collate(setup_.set, fields_, samples_, lanes_.lanes(), first, count, part);
-        if (setup_.method->rotates_samples()) {
-            auto& elements = elements_[static_cast<std::size_t>((first - lanes_.mine().first) /
-                                                                lanes_.lanes_per_thread())];
-            draw_elements({.kind = symmetry::GroupKind::so3}, static_cast<std::uint64_t>(job_.seed),
-                          Purpose::augmentation, step_, part.sample, elements);
-            turn<T>(part, setup_.network->training().fields, elements);
-        }
-    };
 };
 
 } // namespace

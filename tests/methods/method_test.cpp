@@ -38,13 +38,14 @@ TEST(Method, policies_are_those_of_the_table) {
     for (const Row& row : {Row{"strict", Gate::absent, false, false, false, Evaluation::projected},
                            Row{"free", Gate::constant, false, false, false, Evaluation::relaxed},
                            Row{"augment", Gate::constant, false, true, false, Evaluation::relaxed},
+                           Row{"remul", Gate::absent, false, true, false, Evaluation::relaxed},
                            Row{"ace", Gate::trained, false, false, true, Evaluation::projected},
                            Row{"ace-resilient", Gate::trained, true, false, true, Evaluation::relaxed}}) {
         const auto method = make_method(named(row.name));
         EXPECT_EQ(method->name(), row.name);
         EXPECT_EQ(method->sites().gate, row.gate) << row.name;
         EXPECT_EQ(method->sites().slack, row.slack) << row.name;
-        EXPECT_EQ(method->rotates_samples(), row.rotates) << row.name;
+        EXPECT_EQ(method->tasks().turned, row.rotates) << row.name;
         EXPECT_EQ(method->has_multipliers(), row.multipliers) << row.name;
         EXPECT_EQ(method->primary(), row.primary) << row.name;
         if (row.gate != Gate::absent) {

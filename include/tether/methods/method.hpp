@@ -36,11 +36,25 @@ struct SitePolicy {
 
 enum class Evaluation : std::uint8_t { projected, relaxed };
 
-// What workers need to know of the state in a step: 3 blocks of [sites]. Blocks that a method does
-// not use are 0. Of fixed size, so that it can be sent as it is.
+// The losses that training adds up: the model's loss on the samples as they are, on the samples with
+// inputs and targets turned by a random group element each, or both with weights that the state sets.
+struct Tasks {
+    bool plain = true;
+    bool turned = false;
+    [[nodiscard]] bool weighted() const { return plain && turned; }
+    [[nodiscard]] Index weights() const { return weighted() ? 2 : 0; } // plain, turned
+};
+
+// What a method asks of a model.
+enum class Needs : std::uint8_t { nothing, sites, no_sites };
+
+// What workers need to know of the state in a step: 3 blocks of [sites], then the weights of the tasks.
+// Blocks that a method does not use are 0. Of fixed size, so that it can be sent as it is.
 class Control {
 public:
-    explicit Control(Index sites = 0) : sites_(static_cast<std::size_t>(sites)), values_(3 * sites_, 0.0) {}
+    explicit Control(Index sites = 0, Index tasks = 0)
+        : sites_(static_cast<std::size_t>(sites)),
+          values_(3 * sites_ + static_cast<std::size_t>(tasks), 0.0) {}
 
     [[nodiscard]] std::span<double> lambda() { return block(0); }
     [[nodiscard]] std::span<double> bound() { return block(1); } // constraint.hpp
@@ -48,6 +62,11 @@ public:
     [[nodiscard]] std::span<const double> lambda() const { return block(0); }
     [[nodiscard]] std::span<const double> bound() const { return block(1); }
     [[nodiscard]] std::span<const double> gamma() const { return block(2); }
+
+    [[nodiscard]] std::span<double> tasks() { return std::span<double>(values_).subspan(3 * sites_); }
+    [[nodiscard]] std::span<const double> tasks() const {
+        return std::span<const double>(values_).subspan(3 * sites_);
+    }
 
     [[nodiscard]] std::span<double> values() { return values_; }
     [[nodiscard]] std::span<const double> values() const { return values_; }
@@ -69,6 +88,7 @@ struct Start {
     Index sites = 0;
     Index steps_per_epoch = 1;
     Index epochs = 1;
+    Index tasks = 0;              // weights of tasks in the control
     std::vector<double> lambda{}; // first multipliers; empty: 0
 };
 
@@ -78,6 +98,9 @@ struct StepInput {
     double learning_rate = 0; // of the duals in this step
     std::span<const double> gamma{};
     std::span<const double> u{}; // empty where there is no slack
+    // Where the method measures its tasks, of each: loss and Frobenius norm of its gradient, both without
+    // the task's weight, the gradient that of the last weight matrix all tasks share.
+    std::span<const double> task_loss{}, task_norm{};
 };
 
 // What changes between steps without being trained; lives with the coordinator. This class alone is
@@ -122,8 +145,11 @@ public:
     [[nodiscard]] const std::string& name() const { return name_; }
     [[nodiscard]] virtual SitePolicy sites() const = 0;
     [[nodiscard]] virtual Evaluation primary() const = 0; // both are always reported
-    // Inputs and targets of every training sample are turned by a random group element.
-    [[nodiscard]] virtual bool rotates_samples() const { return false; }
+    [[nodiscard]] virtual Needs needs() const { return Needs::nothing; }
+    [[nodiscard]] virtual Tasks tasks() const { return {}; }
+    // The state wants StepInput::task_loss and task_norm of the step itself, so that it advances after the
+    // gradients are summed instead of behind their computation.
+    [[nodiscard]] virtual bool measures_tasks() const { return false; }
     // The state has multipliers: [dual] means something, lambda is worth logging.
     [[nodiscard]] virtual bool has_multipliers() const { return false; }
 

@@ -33,7 +33,9 @@ struct Recording {
     // Features that training derives from raw inputs (|v|, q_i q_j, ...) come as fields instead.
     bool given_features = false;
 
-    Value input(const FieldInfo& f) { return b.input(f.name, f.extent, f.columns, input_gradients); }
+    std::string prefix = {}; // of the names of fields: the same model on other rows
+
+    Value input(const FieldInfo& f) { return b.input(prefix + f.name, f.extent, f.columns, input_gradients); }
     void output(const std::string& name, Value v) {
         if (keep) {
             b.output(name, v);

@@ -34,9 +34,10 @@ struct StepReport {
     std::array<double, 9>
         times{}; // data, forward, backward, reduce, optimise, coordinator, evaluate, checkpoint, total
     std::vector<double> gamma, u;
+    std::vector<double> task_loss, task_norm; // of `step`, of methods that measure their tasks
 
     void encode(Report kind, std::vector<double>& to) const; // step or result; reuses memory
-    void decode(std::span<const double> from, std::size_t sites, bool slack);
+    void decode(std::span<const double> from, std::size_t sites, bool slack, std::size_t tasks);
 };
 
 struct EvaluationReport {

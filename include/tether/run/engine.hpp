@@ -48,6 +48,9 @@ public:
 
     // Forward, backward and the sum over all lanes. `factor`: one over the number of loss terms.
     void compute(const Fill& fill, double factor, const methods::Control& control);
+    // Of the step computed last, where tasks are weighted and measured: plain, turned (else empty).
+    [[nodiscard]] std::span<const double> task_loss() const { return task_loss_; }
+    [[nodiscard]] std::span<const double> task_norm() const { return task_norm_; }
     // Adds the method's terms, clips, updates parameters, gates and slacks, renews packed weights.
     StepResult update(const methods::Control& control, double learning_rate, bool want_norm);
 
@@ -86,6 +89,7 @@ private:
     [[nodiscard]] Environment<T> environment_of(const Worker& w, T* gradient, bool commits_state) const;
     void run_thread(int thread, const Fill& fill);
     void reduce_threads(int thread);
+    void measure_tasks(const methods::Control& control);
     void exchange(int thread, std::span<double> values);
     [[nodiscard]] Index choose_lanes_at_once(Index wanted) const;
 
@@ -105,7 +109,7 @@ private:
     std::span<T> gradient_; // reduced: in memory other ranks of the node can read
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<std::vector<double>> exchanged_;
-    std::vector<double> norm_blocks_, gamma_, u_, dgamma_, du_;
+    std::vector<double> norm_blocks_, gamma_, u_, dgamma_, du_, task_loss_, task_norm_;
     StepTimes times_;
 };
 

@@ -19,10 +19,21 @@ struct NetworkOptions {
     bool input_gradients = false; // fields of the training program need gradients
     bool given_features = false;
     bool batch_statistics = true; // of the training program; false: running ones, as in evaluation
+    methods::Tasks tasks = {};    // of the training program
 };
 
 // The control scalar every loss is multiplied with: one over the number of terms in the global batch.
 inline constexpr const char* loss_factor = "loss_factor";
+// Weights of the tasks, where there are several: controls of this name and a number.
+inline constexpr const char* task_weight = "task_weight";
+// Fields of the training program that hold the turned samples: this and the field's name in the data.
+inline constexpr const char* turned_prefix = "turned/";
+
+// Where the gradient of a task with respect to the last weight matrix lies in the vector that is summed
+// over all lanes, before the parts of that gradient are added.
+struct TaskGradient {
+    Index first = 0, size = 0;
+};
 
 class Network {
 public:
@@ -49,6 +60,9 @@ public:
     // Slacks, if any, lie behind the parameters: the length of the vector that is optimised.
     [[nodiscard]] Index slack_offset() const { return parameters_.size(); }
     [[nodiscard]] Index trained_size() const { return parameters_.size() + (policy_.slack ? sites() : 0); }
+    [[nodiscard]] const methods::Tasks& tasks() const { return options_.tasks; }
+    // Plain, turned; empty unless the tasks are weighted and the model names its last weight.
+    [[nodiscard]] const std::vector<TaskGradient>& task_gradients() const { return task_gradients_; }
     // Number of loss terms per target row.
     [[nodiscard]] Index target_columns() const { return model_->target().columns; }
     [[nodiscard]] Extent target_extent() const { return model_->target().extent; }
@@ -62,6 +76,9 @@ public:
 private:
     enum class Use { training, projected, relaxed };
     std::unique_ptr<Program> record(Use use);
+    // Records one task; its mean loss.
+    Value record_task(Builder& b, Use use, const std::string& prefix, bool keep);
+    void find_task_gradients(const Program& program);
 
     std::shared_ptr<const models::Model> model_;
     std::vector<layers::SiteInfo> sites_; // of the model, whatever the method
@@ -72,6 +89,7 @@ private:
     std::unique_ptr<Program> training_, projected_, relaxed_;
     std::vector<Index> gate_offset_;
     std::map<std::string, Value> input_gradients_;
+    std::vector<TaskGradient> task_gradients_;
 };
 
 } // namespace tether::run

@@ -13,6 +13,9 @@ namespace tether::run {
 // Throws Error(usage) for settings that make no network.
 [[nodiscard]] std::shared_ptr<const models::Model> make_model(const Job& job);
 
+// The model under the method; Error(usage) where they do not fit.
+[[nodiscard]] std::unique_ptr<Network> make_network(const Job& job, const methods::Method& method);
+
 [[nodiscard]] data::GraphSet open_data(const Job& job);
 
 // Everything a job needs before the first step.
