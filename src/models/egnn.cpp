@@ -1,11 +1,9 @@
 #include "tether/models/egnn.hpp"
 
 #include "src/models/keys.hpp"
-#include "tether/layers/linear.hpp"
-#include "tether/layers/normalised.hpp"
+#include "src/models/position_branches.hpp"
 #include "tether/models/registry.hpp"
 #include "tether/ops/block_linear.hpp"
-#include "tether/ops/elementwise.hpp"
 #include "tether/ops/graph.hpp"
 
 #include <cmath>
@@ -15,27 +13,6 @@ namespace {
 
 constexpr double coordinate_clamp = 100; // per component of r_ij phi_x, before the mean
 const Extent nodes{Axis::node, 1};
-
-std::string numbered(const std::string& name, Index k) { return name + "." + std::to_string(k); }
-
-// q_k = SN-Linear(BatchNorm(q_{k-1}))
-Value feature_branch(Builder& b, Index k, Value q, Index hidden, bool training) {
-    const std::string name = numbered("pos_interactions_h", k);
-    const Value normal = layers::batch_norm(b, name + ".0", q, ParameterKind::free, training);
-    return layers::spectral_linear(b, name + ".1", normal, hidden, ParameterKind::free, training);
-}
-
-// p = Linear 3->3 (shared), BatchNorm, SN-Linear 3->hidden, SiLU, BatchNorm, SN-Linear hidden->3
-Value coordinate_branch(Builder& b, Index k, Value x, Index hidden, bool training) {
-    const std::string name = numbered("pos_interactions_x", k);
-    const ParameterKind kind = ParameterKind::free;
-    const Value p = layers::linear(b, "pos_linear_x", {x}, 3, {.kind = kind});
-    const Value first = layers::spectral_linear(
-        b, name + ".1", layers::batch_norm(b, name + ".0", p, kind, training), hidden, kind, training);
-    const Value activated = ops::activation(b, first, Activation::silu);
-    const Value second = layers::batch_norm(b, name + ".3", activated, kind, training);
-    return layers::spectral_linear(b, name + ".4", second, 3, kind, training);
-}
 
 } // namespace
 
@@ -84,16 +61,7 @@ EgnnLayerState egnn_layer(Builder& b, const std::string& name, Value h, Value x,
     return {ops::add(b, {h, update}), new_x, message};
 }
 
-std::vector<layers::SiteInfo> Egnn::sites() const {
-    std::vector<layers::SiteInfo> sites;
-    for (const char* what : {"h", "x"}) {
-        for (Index k = 0; k < settings_.layers; ++k) {
-            sites.push_back(
-                {"layer" + std::to_string(k) + "." + what, numbered(std::string("gammas_") + what, k)});
-        }
-    }
-    return sites;
-}
+std::vector<layers::SiteInfo> Egnn::sites() const { return position_sites(settings_.layers); }
 
 Value Egnn::record(Recording& r) const {
     Builder& b = r.b;
@@ -119,7 +87,7 @@ Value Egnn::record(Recording& r) const {
     Value x = position;
     Value q;
     if (!r.sites.absent()) {
-        q = layers::linear(b, "pos_linear_h", {node_feature}, hidden, {.kind = ParameterKind::free});
+        q = feature_branch_start(b, node_feature, hidden);
     }
     for (Index k = 0; k < settings_.layers; ++k) {
         const Value entering = x;

@@ -9,6 +9,7 @@
 #define TETHER_MODELS(MODEL)                                                                                 \
     MODEL(segnn_entry)                                                                                       \
     MODEL(egnn_entry)                                                                                        \
+    MODEL(egno_entry)                                                                                        \
     MODEL(transformer_entry)                                                                                 \
     MODEL(gnn_entry)                                                                                         \
     MODEL(mlp_entry)

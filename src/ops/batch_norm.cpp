@@ -36,8 +36,9 @@ public:
 
     template <class T>
     void execute(Run<T>& r) const {
-        const Index columns = r.out_columns(0);
-        const Index rows = r.out_rows(0);
+        // Of the input: where only the statistics are wanted there are no outputs.
+        const Index columns = r.in_columns(0);
+        const Index rows = r.in_rows(0);
         // Kept from step to step: a training step allocates nothing.
         thread_local std::vector<double> sums;
         if (options_.training) {

@@ -244,9 +244,18 @@ Value block_linear(Builder& b, const std::vector<Value>& inputs, Value weight, c
         check(b.info(x).extent == extent, "block_linear: inputs of different extents");
     }
     std::vector<std::vector<int>> packs;
+    std::vector<bool> written(static_cast<std::size_t>(map.columns), false);
     for (const Block& block : map.blocks) {
         check(block.column + (block.components - 1) * block.component_stride + block.n <= map.columns,
               "block_linear: a block ends beyond column {}", map.columns);
+        for (Index m = 0; m < block.components; ++m) {
+            for (Index j = 0; j < block.n; ++j) {
+                // In a reverse map: input blocks that overlap without being the same.
+                const auto at = static_cast<std::size_t>(block.column + m * block.component_stride + j);
+                check(!written[at], "block_linear: two blocks write column {}", at);
+                written[at] = true;
+            }
+        }
         check(block.terms.size() <= most_terms, "block_linear: at most {} terms in a block, found {}",
               most_terms, block.terms.size());
         packs.emplace_back();

@@ -11,6 +11,17 @@ namespace {
 
 enum class Segment { receiver, sender, graph };
 
+// Rows of one node, edge or graph at several times lie one after the other: as many as its row of
+// times · columns numbers.
+template <class T>
+Index wide_columns(const typename Run<T>::Operand& x) {
+    return x.columns * x.extent.times;
+}
+template <class T>
+Index wide_rows(const typename Run<T>::Operand& x) {
+    return x.rows / x.extent.times;
+}
+
 // How the rows of one segment are found: contiguous, or through a list of edge numbers.
 template <class T>
 struct Segments {
@@ -36,9 +47,9 @@ public:
     [[nodiscard]] std::string_view name() const override { return mean_ ? "segment_mean" : "segment_sum"; }
     template <class T>
     void execute(Run<T>& r) const {
-        const Index columns = r.out_columns(0);
+        const Index columns = wide_columns<T>(r.outputs[0]);
         const auto s = Segments<T>::of(r, kind_);
-        for (Index i = 0; i < r.out_rows(0); ++i) {
+        for (Index i = 0; i < wide_rows<T>(r.outputs[0]); ++i) {
             T* __restrict__ to = r.out(0) + i * columns;
             const std::int32_t first = s.begin[i];
             const std::int32_t last = s.begin[i + 1];
@@ -81,9 +92,9 @@ public:
     [[nodiscard]] std::string_view name() const override { return "spread"; }
     template <class T>
     void execute(Run<T>& r) const {
-        const Index columns = r.out_columns(0);
+        const Index columns = wide_columns<T>(r.outputs[0]);
         const auto s = Segments<T>::of(r, kind_);
-        for (Index i = 0; i < r.in_rows(0); ++i) {
+        for (Index i = 0; i < wide_rows<T>(r.inputs[0]); ++i) {
             const T* from = r.in(0) + i * columns;
             const T factor = mean_ ? T(1) / static_cast<T>(std::max(1, s.begin[i + 1] - s.begin[i])) : T(1);
             for (std::int32_t k = s.begin[i]; k < s.begin[i + 1]; ++k) {
@@ -106,16 +117,17 @@ private:
 };
 
 Value spread(Builder& b, Value rows, Segment kind, bool mean) {
-    const Extent from = kind == Segment::graph ? Extent{Axis::graph, 1} : Extent{Axis::node, 1};
-    check(b.info(rows).extent == from, "spread: rows of the wrong axis");
-    const Extent to = kind == Segment::graph ? Extent{Axis::node, 1} : Extent{Axis::edge, 1};
+    const Extent from = b.info(rows).extent;
+    check(from.axis == (kind == Segment::graph ? Axis::graph : Axis::node), "spread: rows of the wrong axis");
+    const Extent to{kind == Segment::graph ? Axis::node : Axis::edge, from.times};
     return b.append(std::make_shared<Spread>(kind, mean), {rows}, to, b.info(rows).columns);
 }
 
 Value segment_sum(Builder& b, Value rows, Segment kind, bool mean) {
-    const Extent from = kind == Segment::graph ? Extent{Axis::node, 1} : Extent{Axis::edge, 1};
-    check(b.info(rows).extent == from, "segment_sum: rows of the wrong axis");
-    const Extent to = kind == Segment::graph ? Extent{Axis::graph, 1} : Extent{Axis::node, 1};
+    const Extent from = b.info(rows).extent;
+    check(from.axis == (kind == Segment::graph ? Axis::node : Axis::edge),
+          "segment_sum: rows of the wrong axis");
+    const Extent to{kind == Segment::graph ? Axis::graph : Axis::node, from.times};
     return b.append(std::make_shared<SegmentSum>(kind, mean), {rows}, to, b.info(rows).columns);
 }
 
@@ -177,7 +189,7 @@ public:
     [[nodiscard]] std::string_view name() const override { return "gather"; }
     template <class T>
     void execute(Run<T>& r) const {
-        const Index columns = r.out_columns(0);
+        const Index columns = wide_columns<T>(r.outputs[0]);
         const Topology& t = r.batch->topology;
         const T fr = static_cast<T>(r_);
         const T fs = static_cast<T>(s_);
@@ -186,7 +198,7 @@ public:
         const T* senders = sender_ ? r.in(next++) : nullptr;
         const T* edges = edge_ ? r.in(next) : nullptr;
         kernels::with_activation(activation_, [&]<Activation kind>() {
-            for (Index e = 0; e < r.out_rows(0); ++e) {
+            for (Index e = 0; e < wide_rows<T>(r.outputs[0]); ++e) {
                 T* __restrict__ to = r.out(0) + e * columns;
                 const auto i = static_cast<std::size_t>(e);
                 if (receivers != nullptr && senders != nullptr) {
@@ -262,10 +274,11 @@ Value gather(Builder& b, const Gather& g) {
         }
     }
     check(g.at_receiver || g.at_sender, "gather: nothing to gather");
-    check(!g.at_receiver || b.info(*g.at_receiver).extent == Extent{Axis::node, 1},
-          "gather: node rows expected");
-    check(!g.at_sender || b.info(*g.at_sender).extent == Extent{Axis::node, 1}, "gather: node rows expected");
-    const Extent edges{Axis::edge, 1};
+    const Index times = b.info(in.front()).extent.times;
+    const Extent nodes{Axis::node, times};
+    check(!g.at_receiver || b.info(*g.at_receiver).extent == nodes, "gather: node rows expected");
+    check(!g.at_sender || b.info(*g.at_sender).extent == nodes, "gather: node rows expected");
+    const Extent edges{Axis::edge, times};
     check(!g.on_edge || b.info(*g.on_edge).extent == edges, "gather: edge rows expected");
     const Index columns = b.info(in.front()).columns;
     auto op = std::make_shared<GatherOp>(g);

@@ -67,6 +67,8 @@ void ParameterSet::initialise(std::uint64_t seed, std::span<T> flat) const {
             double value = p.initial.pieces.empty() ? p.initial.scale : p.initial.pieces[piece].second;
             if (p.initial.law == Initial::Law::uniform) {
                 value *= 2 * random.uniform() - 1;
+            } else if (p.initial.law == Initial::Law::positive) {
+                value *= random.uniform();
             } else if (p.initial.law == Initial::Law::normal) {
                 value *= random.normal();
             }

@@ -4,6 +4,7 @@
 #include "tether/layers/normalised.hpp"
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/loss.hpp"
+#include "tether/ops/times.hpp"
 
 #include <algorithm>
 
@@ -46,13 +47,19 @@ Value Network::record_task(Builder& b, Use use, const std::string& prefix, bool 
     r.prefix = prefix;
     const Value prediction = model_->record(r);
     const models::FieldInfo target_field = model_->target();
-    const Value target = b.input(prefix + target_field.name, target_field.extent, target_field.columns);
+    Value target = b.input(prefix + target_field.name, target_field.extent, target_field.columns);
+    Value compared = prediction;
+    if (const Index times = evaluated_extent().times;
+        use != Use::training && times < target_field.extent.times) {
+        target = ops::last_times(b, target, times);
+        compared = ops::last_times(b, prediction, times);
+    }
     if (use != Use::training || r.keep) {
         b.output("prediction", prediction);
     }
     const Value factor = b.control(loss_factor);
-    return model_->loss() == models::LossKind::squared ? ops::squared_error(b, prediction, target, factor)
-                                                       : ops::absolute_error(b, prediction, target, factor);
+    return model_->loss() == models::LossKind::squared ? ops::squared_error(b, compared, target, factor)
+                                                       : ops::absolute_error(b, compared, target, factor);
 }
 
 std::unique_ptr<Program> Network::record(Use use) {
@@ -106,6 +113,14 @@ void Network::find_task_gradients(const Program& program) {
     check(extra.size() == 1, "model: its last weight {} is used {} times in each task, expected once", name,
           (extra.size() + 1) / 2);
     task_gradients_ = {{trained_size() + program.sum_columns() + extra.front(), p.size}, {p.offset, p.size}};
+}
+
+Extent Network::evaluated_extent() const {
+    Extent extent = target_extent();
+    if (const Index last = model_->evaluated_times(); last > 0) {
+        extent.times = std::min(extent.times, last);
+    }
+    return extent;
 }
 
 Index Network::sites() const {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <optional>
 
@@ -125,11 +126,63 @@ std::shared_ptr<const models::Model> ReferenceFile::model() const {
     fail(ExitCode::data, "{}: model {}; this build knows {}", reader_.path(), model_, fmt::join(words, ", "));
 }
 
-bool ReferenceFile::branches() const { return kind_ == "trajectory" || reader_.has("/gamma"); }
+bool ReferenceFile::branches() const {
+    if (settings_.contains("branches") && settings_["branches"].is_boolean()) {
+        return settings_["branches"].get<bool>();
+    }
+    return kind_ == "trajectory" || reader_.has("/gamma");
+}
 
 bool ReferenceFile::training_mode() const { return text("mode", "train") != "eval"; }
 
 bool ReferenceFile::given_features() const { return reader_.has("/input/node_feature"); }
+
+Index ReferenceFile::rows_of(const std::string& path) const {
+    const std::vector<Index> shape = reader_.shape(path);
+    return std::accumulate(shape.begin(), shape.empty() ? shape.end() : shape.end() - 1, Index{1},
+                           std::multiplies<>());
+}
+
+template <class T>
+std::vector<T> ReferenceFile::field(const FieldRows& rows) const {
+    // What files call otherwise, and what they leave to be derived.
+    const auto name = [&]() -> std::string {
+        const bool renamed = !reader_.has("/input/" + rows.name);
+        return renamed && rows.name == "position_later" ? "target"
+               : renamed && rows.name == "kind"         ? "edge_type"
+               : renamed && rows.name == "height"       ? "position"
+                                                        : rows.name;
+    }();
+    const std::string path = "/input/" + name;
+    const bool height = name == "position" && rows.name == "height";
+    const Index columns = height ? 3 : rows.columns;
+    const std::vector<double> values = reader_.doubles(path);
+    const Index width = rows.extent.times * columns;
+    check(static_cast<Index>(values.size()) == rows.in_file * width, ExitCode::data,
+          "{}: {} has {} numbers, expected {} x {}", reader_.path(), path, values.size(), rows.in_file,
+          width);
+    // All times of a row together, or (two dimensions) all rows of a time.
+    const bool by_time = rows.extent.times > 1 && reader_.shape(path).size() == 2;
+    std::vector<T> out;
+    for (const Index row : rows.of) {
+        for (Index t = 0; t < rows.extent.times; ++t) {
+            const Index at = by_time ? t * rows.in_file + row : row * rows.extent.times + t;
+            for (Index c = 0; c < columns; ++c) {
+                out.push_back(static_cast<T>(values[static_cast<std::size_t>(at * columns + c)]));
+            }
+        }
+    }
+    if (height) { // y/10 divided by its maximum over the batch
+        std::vector<T> y;
+        for (std::size_t i = 1; i < out.size(); i += 3) {
+            y.push_back(out[i] / T(10));
+        }
+        const T most = y.empty() ? T(1) : *std::ranges::max_element(y);
+        std::ranges::transform(y, y.begin(), [&](T v) { return v / most; });
+        return y;
+    }
+    return out;
+}
 
 template <class T>
 void ReferenceFile::batch(const Program& program, const std::vector<Index>& samples,
@@ -143,10 +196,7 @@ void ReferenceFile::batch(const Program& program, const std::vector<Index>& samp
     }
     const auto file_edges = static_cast<Index>(edge_index.size()) / 2;
     const std::string node_rows = reader_.has("/input/position") ? "/input/position" : "/input/feature";
-    const std::vector<Index> rows_shape = reader_.shape(node_rows);
-    check(rows_shape.size() == 2, ExitCode::data, "{}: {}: expected shape [nodes, columns]", reader_.path(),
-          node_rows);
-    const Index file_nodes = rows_shape[0];
+    const Index file_nodes = rows_of(node_rows);
     // Trajectories store the edges of one simulation and all simulations' nodes.
     Index nodes_each = file_nodes;
     std::vector<Index> graph_index;
@@ -156,11 +206,17 @@ void ReferenceFile::batch(const Program& program, const std::vector<Index>& samp
                           : std::vector<Index>(static_cast<std::size_t>(file_nodes), 0);
     } else {
         check(!edge_index.empty(), ExitCode::data, "{}: no edges in /input/edge_index", reader_.path());
-        nodes_each = 1 + *std::ranges::max_element(edge_index);
+        const std::vector<Index> shape = reader_.shape(node_rows);
+        nodes_each = shape.size() > 2 ? shape[1] : 1 + *std::ranges::max_element(edge_index);
     }
     for (const Index i : edge_index) {
         check(i >= 0 && i < nodes_each, ExitCode::data,
               "{}: /input/edge_index holds node {}, expected 0 to {}", reader_.path(), i, nodes_each - 1);
+    }
+    for (const Index s : samples) {
+        check(s >= 0 && (s + 1) * nodes_each <= file_nodes, ExitCode::data,
+              "{}: /input/batch holds sample {}, expected 0 to {}", reader_.path(), s,
+              file_nodes / nodes_each - 1);
     }
     edge_order_ = sorted_edges(edge_index, file_edges);
     std::vector<Index> node_of, edge_of, sender, receiver, begin{0};
@@ -211,26 +267,16 @@ void ReferenceFile::batch(const Program& program, const std::vector<Index>& samp
         const auto info = std::ranges::find_if(program.values, [&](const ValueInfo& v) {
             return v.kind == ValueKind::input && v.offset == static_cast<Index>(f);
         });
-        const std::string path = "/input/" + program.fields[f];
-        const std::vector<double> values = reader_.doubles(path);
-        const auto& rows = info->extent.axis == Axis::edge ? edge_of : node_of;
-        const bool by_graph = info->extent.axis == Axis::graph;
-        const Index expected =
-            by_graph ? graphs : (info->extent.axis == Axis::edge ? file_edges : file_nodes);
-        check(static_cast<Index>(values.size()) == expected * info->columns, ExitCode::data,
-              "{}: {} has {} numbers, expected {} x {}", reader_.path(), path, values.size(), expected,
-              info->columns);
-        std::vector<T> out;
-        if (by_graph) {
-            out.assign(values.begin(), values.end());
-        } else {
-            for (const Index row : rows) {
-                for (Index c = 0; c < info->columns; ++c) {
-                    out.push_back(static_cast<T>(values[static_cast<std::size_t>(row * info->columns + c)]));
-                }
-            }
+        FieldRows rows{program.fields[f], info->extent, info->columns, file_nodes, node_of};
+        if (info->extent.axis == Axis::edge) {
+            rows.in_file = file_edges;
+            rows.of = edge_of;
+        } else if (info->extent.axis == Axis::graph) {
+            rows.in_file = graphs;
+            rows.of.resize(static_cast<std::size_t>(graphs));
+            std::iota(rows.of.begin(), rows.of.end(), Index{0});
         }
-        part.field.push_back(std::move(out));
+        part.field.push_back(field<T>(rows));
     }
 }
 
@@ -298,7 +344,7 @@ void ReferenceFile::load(const Network& network, std::vector<T>& trained, std::v
         }
         network.parameters().from_published<T>(static_cast<int>(n), values, trained);
     }
-    if (reader_.has("/gamma")) {
+    if (reader_.has("/gamma") && network.sites() > 0) {
         const std::vector<double> gamma = reader_.doubles("/gamma");
         check(static_cast<Index>(gamma.size()) == network.sites(), ExitCode::data,
               "{}: {} gates in /gamma, expected {}", reader_.path(), gamma.size(), network.sites());

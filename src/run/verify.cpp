@@ -18,8 +18,8 @@ const Comparison* PrecisionResult::worst() const {
 namespace verify_parts {
 
 void Comparer::add(const std::string& kind, const std::string& name, std::vector<double> found,
-                   std::vector<double> expected) {
-    entries_.push_back({kind, name, std::move(found), std::move(expected)});
+                   std::vector<double> expected, double scale) {
+    entries_.push_back({kind, name, std::move(found), std::move(expected), scale});
 }
 
 std::vector<Comparison> Comparer::finish() const {
@@ -38,7 +38,8 @@ std::vector<Comparison> Comparer::finish() const {
             difference = std::isfinite(d) ? std::max(difference, d) : std::numeric_limits<double>::infinity();
             scale = std::max(scale, std::abs(e.expected[i]));
         }
-        result.push_back({e.name, difference == 0 ? 0 : difference / std::max(scale, 1e-300)});
+        scale = e.scale > 0 ? e.scale : std::max(scale, 1e-300);
+        result.push_back({e.name, difference == 0 ? 0 : difference / scale});
     }
     return result;
 }
@@ -60,7 +61,8 @@ std::vector<double> doubles(std::span<const T> values) {
     return {values.begin(), values.end()};
 }
 
-// Rows of an output in the order of the file: edges back to the file's order, columns published.
+// Rows of an output in the order of the file: edges back to the file's order, columns published, several
+// times of a node time by time.
 template <class T>
 std::vector<double> published_rows(const ReferenceFile& file, const Network& network, const std::string& name,
                                    const ValueInfo& info, std::span<const T> values) {
@@ -68,7 +70,9 @@ std::vector<double> published_rows(const ReferenceFile& file, const Network& net
     const auto rows = static_cast<Index>(values.size()) / info.columns;
     std::vector<double> out(values.size());
     for (Index r = 0; r < rows; ++r) {
-        const Index row = info.extent.axis == Axis::edge ? file.edge_order()[static_cast<std::size_t>(r)] : r;
+        const Index times = info.extent.times;
+        const Index row = info.extent.axis == Axis::edge ? file.edge_order()[static_cast<std::size_t>(r)]
+                                                         : r % times * (rows / times) + r / times;
         for (Index c = 0; c < info.columns; ++c) {
             const Index column = columns.empty() ? c : columns[static_cast<std::size_t>(c)];
             out[static_cast<std::size_t>(row * info.columns + column)] =
@@ -76,6 +80,42 @@ std::vector<double> published_rows(const ReferenceFile& file, const Network& net
         }
     }
     return out;
+}
+
+// What files hold beside outputs: the loss of every time, and the mean of each column of an output.
+template <class T>
+std::vector<double> derived_output(const ReferenceFile& file, const Network& network, const std::string& name,
+                                   const HostExecutor<T>& executor, const BatchPart<T>& part) {
+    const Program& program = network.training();
+    const auto rows_of = [&](const std::string& output) {
+        const ValueInfo& info = program.info(program.outputs.at(output));
+        return published_rows<T>(file, network, output, info, executor.value(program.outputs.at(output)));
+    };
+    std::vector<double> result;
+    if (const Extent extent = network.target_extent(); name == "loss_per_time" && extent.times > 1) {
+        const models::FieldInfo target = network.model().target();
+        const auto field = std::ranges::find(program.fields, target.name) - program.fields.begin();
+        const auto found = executor.output("prediction");
+        const auto& right = part.field[static_cast<std::size_t>(field)];
+        const auto columns = static_cast<std::size_t>(target.columns);
+        const auto times = static_cast<std::size_t>(extent.times);
+        result.assign(times, 0.0);
+        for (std::size_t i = 0; i < right.size(); ++i) {
+            const double d = static_cast<double>(found[i]) - static_cast<double>(right[i]);
+            result[i / columns % times] += d * d / static_cast<double>(right.size() / times);
+        }
+    }
+    const std::string mean = "_column_mean";
+    if (name.ends_with(mean) && program.outputs.contains(name.substr(0, name.size() - mean.size()))) {
+        const std::string output = name.substr(0, name.size() - mean.size());
+        const auto columns = static_cast<std::size_t>(program.info(program.outputs.at(output)).columns);
+        const std::vector<double> rows = rows_of(output);
+        result.assign(columns, 0.0);
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            result[i % columns] += rows[i] / static_cast<double>(rows.size() / columns);
+        }
+    }
+    return result;
 }
 
 template <class T>
@@ -116,6 +156,10 @@ std::vector<Comparison> verify_model(const ReferenceFile& file) {
     };
     for (const std::string& name : data.datasets("/output")) {
         if (name == "projected" || !compared(name)) {
+            continue;
+        }
+        if (const auto derived = derived_output<T>(file, network, name, executor, part); !derived.empty()) {
+            compare.add("output", "output/" + name, derived, data.doubles("/output/" + name));
             continue;
         }
         const auto value = program.outputs.find(name);

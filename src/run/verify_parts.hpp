@@ -12,14 +12,16 @@ namespace tether::run::verify_parts {
 
 class Comparer {
 public:
+    // `scale`: what a difference is divided by, instead of the sizes of the numbers (0).
     void add(const std::string& kind, const std::string& name, std::vector<double> found,
-             std::vector<double> expected);
+             std::vector<double> expected, double scale = 0);
     [[nodiscard]] std::vector<Comparison> finish() const;
 
 private:
     struct Entry {
         std::string kind, name;
         std::vector<double> found, expected;
+        double scale = 0;
     };
     std::vector<Entry> entries_;
 };

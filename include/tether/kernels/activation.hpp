@@ -1,5 +1,6 @@
 // Activations: value and slope together, because training keeps the slope for the reverse pass
-// (one exponential instead of two). GELU is the exact form x Φ(x).
+// (one exponential instead of two). GELU is the exact form x Φ(x), leaky ReLU
+// has the slope 0.01.
 #pragma once
 
 #include "tether/core/types.hpp"
@@ -7,7 +8,7 @@
 
 namespace tether {
 
-enum class Activation : unsigned char { none, silu, gelu, sigmoid, tanh, relu };
+enum class Activation : unsigned char { none, silu, gelu, sigmoid, tanh, relu, leaky_relu };
 
 namespace kernels {
 
@@ -33,6 +34,9 @@ TETHER_HD inline ValueSlope<F> activate(F x) {
         return {s, N(1) - s * s};
     } else if constexpr (kind == Activation::relu) {
         return {x > N(0) ? x : F{}, x > N(0) ? F{} + N(1) : F{}};
+    } else if constexpr (kind == Activation::leaky_relu) {
+        const F low = F{} + N(0.01);
+        return {x > N(0) ? x : x * low, x > N(0) ? F{} + N(1) : low};
     } else {
         return {x, F{} + N(1)};
     }
@@ -87,6 +91,7 @@ void with_activation(Activation kind, F&& f) {
     case Activation::sigmoid: f.template operator()<Activation::sigmoid>(); break;
     case Activation::tanh: f.template operator()<Activation::tanh>(); break;
     case Activation::relu: f.template operator()<Activation::relu>(); break;
+    case Activation::leaky_relu: f.template operator()<Activation::leaky_relu>(); break;
     }
 }
 

@@ -61,6 +61,8 @@ public:
     virtual Value record(Recording& r) const = 0;
     [[nodiscard]] virtual FieldInfo target() const = 0;
     [[nodiscard]] virtual LossKind loss() const = 0;
+    // Targets of several times: training takes the mean over all, evaluation over the last so many; 0: all.
+    [[nodiscard]] virtual Index evaluated_times() const { return 0; }
     // For one batch of this size, with or without the free branches.
     [[nodiscard]] virtual Work step_work(Index graphs, Index nodes, Index edges, bool branches) const = 0;
     // The weight matrix nearest to the output that all tasks share, by name, where the balance of several

@@ -20,13 +20,15 @@ enum class ParameterKind : std::uint8_t {
     gate         // gamma of a site
 };
 
-// How a parameter starts: uniform(-scale, scale), normal(0, scale), or the constant `scale`.
+// How a parameter starts: uniform(-scale, scale), uniform(0, scale), normal(0, scale), or the constant
+// `scale`.
 struct Initial {
-    enum class Law : std::uint8_t { uniform, normal, constant } law = Law::constant;
+    enum class Law : std::uint8_t { uniform, positive, normal, constant } law = Law::constant;
     double scale = 0;
     // Overrides `scale` piece by piece: {number of elements (published order), scale}, in order.
     std::vector<std::pair<Index, double>> pieces = {};
     static Initial uniform(double bound) { return {Law::uniform, bound, {}}; }
+    static Initial positive(double bound) { return {Law::positive, bound, {}}; }
     static Initial normal(double deviation) { return {Law::normal, deviation, {}}; }
     static Initial constant(double value) { return {Law::constant, value, {}}; }
 };

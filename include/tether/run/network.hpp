@@ -66,6 +66,8 @@ public:
     // Number of loss terms per target row.
     [[nodiscard]] Index target_columns() const { return model_->target().columns; }
     [[nodiscard]] Extent target_extent() const { return model_->target().extent; }
+    // Of the loss that the projected and the relaxed program have (Model::evaluated_times).
+    [[nodiscard]] Extent evaluated_extent() const;
     // Value ids of the training program's inputs, by field name (for their gradients).
     [[nodiscard]] Value input_gradient(const std::string& field) const;
 

@@ -46,6 +46,16 @@ public:
 
 private:
     [[nodiscard]] std::vector<double> formula(const std::string& parameter, Index size) const;
+    // A field as a program wants it: which of the file's rows, in their order.
+    struct FieldRows {
+        std::string name;
+        Extent extent;
+        Index columns = 0, in_file = 0;
+        std::vector<Index> of;
+    };
+    template <class T>
+    [[nodiscard]] std::vector<T> field(const FieldRows& rows) const;
+    [[nodiscard]] Index rows_of(const std::string& path) const; // product of all dimensions but the last
 
     hdf5::Reader reader_;
     std::string kind_, model_;
