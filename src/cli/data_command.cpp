@@ -2,6 +2,7 @@
 // under its name only when it is whole, and never replaces a file unless --force is given.
 #include "tether/cli/data_command.hpp"
 
+#include "data_motion.hpp"
 #include "tether/cli/arguments.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
@@ -44,9 +45,15 @@ std::vector<SetCommand> set_commands() {
     std::vector<Flag> imported = common;
     imported.insert(imported.end(), {{"--from", "FOLDER", "where loc_train_NAME.npy, vel_, charges_ lie"},
                                      {"--suffix", "NAME", "which of several data sets in the folder"}});
+    std::vector<Flag> motion{common.front(), common.back()};
+    for (Flag& flag : motion_flags()) {
+        motion.push_back(std::move(flag));
+    }
     return {{"nbody", "simulate charged 5-body systems", "tether data nbody --out data/nbody.h5", simulated},
             {"gravity", "simulate 100 gravitating bodies", "tether data gravity --out data/gravity.h5",
              simulated},
+            {"mocap", "read motion capture (ASF and AMC files of the CMU database)",
+             "tether data mocap --from subject35 --out data/walk.h5", motion},
             {"import", "convert .npy files of the EGNN and SEGNN N-body generators",
              "tether data import --from n_body_system/dataset --out data/nbody.h5", imported}};
 }
@@ -144,6 +151,9 @@ int data_command(std::span<const std::string> arguments) {
         return 0;
     }
     const std::string out = output_path(parsed, set->word);
+    if (set->word == "mocap") {
+        return convert_motion(parsed, out);
+    }
     const std::vector<Index> frames =
         parsed.has("--all-frames") ? std::vector<Index>{} : std::vector<Index>{30, 40};
     const data::Trajectories made = set->word == "import" ? import_files(parsed, frames)

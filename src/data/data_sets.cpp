@@ -3,6 +3,7 @@
 
 #include "tether/core/error.hpp"
 #include "tether/core/text.hpp"
+#include "tether/data/mocap.hpp"
 #include "tether/data/nbody.hpp"
 
 namespace tether::data {
@@ -29,23 +30,43 @@ Choice nbody_choice(const char* word, const char* meaning, bool neighbours) {
     return choice;
 }
 
+void take(const Settings& settings, const char* name, Index& value) {
+    if (settings.has(name)) {
+        value = settings.integer(name);
+    }
+}
+
 GraphSet open_particles(const std::string& path, const Settings& settings, const std::string& expected) {
     NBodyOptions options;
-    const auto take = [&](const char* name, Index& value) {
-        if (settings.has(name)) {
-            value = settings.integer(name);
-        }
-    };
-    take("train", options.train);
-    take("validation", options.validation);
-    take("test", options.test);
-    take("frame_in", options.frame_in);
-    take("frame_out", options.frame_out);
-    take("neighbours", options.neighbours);
+    take(settings, "train", options.train);
+    take(settings, "validation", options.validation);
+    take(settings, "test", options.test);
+    take(settings, "frame_in", options.frame_in);
+    take(settings, "frame_out", options.frame_out);
+    take(settings, "neighbours", options.neighbours);
     GraphSet set = open_nbody(path, options);
     check(set.name == expected, ExitCode::data, "{}: holds data of set '{}'; '{}' was expected", path,
           set.name, expected);
     return set;
+}
+
+Choice mocap_choice() {
+    return {
+        .chooser = "data.set",
+        .word = "mocap",
+        .meaning = "motion capture: positions of the joints some frames ahead",
+        .keys = {count_key("horizon", 30, 1, "frames ahead"),
+                 count_key("times", 5, 1, "output times that targets have: the last frames of the horizon")}};
+}
+
+GraphSet open_motion(const std::string& path, const Settings& settings) {
+    MocapOptions options;
+    take(settings, "train", options.train);
+    take(settings, "validation", options.validation);
+    take(settings, "test", options.test);
+    take(settings, "horizon", options.horizon);
+    take(settings, "times", options.times);
+    return open_mocap(path, options);
 }
 
 } // namespace
@@ -61,6 +82,7 @@ const std::vector<DataSet>& data_sets() {
                       true),
          [](const std::string& path, const Settings& s) { return open_particles(path, s, "gravity"); },
          particle_fields},
+        {mocap_choice(), open_motion, {"position", "velocity", "height", "kind", "position_later", "target"}},
     };
     return table;
 }

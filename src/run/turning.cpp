@@ -8,7 +8,8 @@ namespace tether::run {
 
 bool is_vector_field(const std::string& name, Index width) {
     // Widths alone do not tell: three scalars are no vector.
-    return width == 3 && (name == "position" || name == "velocity" || name == "target");
+    static const std::vector<std::string> vectors{"position", "velocity", "target", "position_later"};
+    return width % 3 == 0 && std::ranges::find(vectors, name) != vectors.end();
 }
 
 void draw_elements(const symmetry::Group& group, std::uint64_t seed, Purpose purpose, Index step,
@@ -24,10 +25,12 @@ void draw_elements(const symmetry::Group& group, std::uint64_t seed, Purpose pur
 template <class T>
 void turn_nodes(const BatchPart<T>& part, std::span<T> rows, std::span<const symmetry::O3Element> elements) {
     const Topology& t = part.topology;
+    const auto nodes = static_cast<Index>(t.node_begin.back());
+    const Index vectors = nodes == 0 ? 0 : static_cast<Index>(rows.size()) / (3 * nodes); // of a node
     for (std::size_t g = 0; g + 1 < t.node_begin.size(); ++g) {
         const symmetry::Matrix m = elements[g].matrix();
-        for (std::int32_t i = t.node_begin[g]; i < t.node_begin[g + 1]; ++i) {
-            T* x = rows.data() + Index{i} * 3;
+        for (Index i = t.node_begin[g] * vectors; i < t.node_begin[g + 1] * vectors; ++i) {
+            T* x = rows.data() + i * 3;
             double turned[3];
             for (Index row = 0; row < 3; ++row) {
                 turned[row] = m(row, 0) * static_cast<double>(x[0]) + m(row, 1) * static_cast<double>(x[1]) +

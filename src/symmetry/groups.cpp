@@ -66,6 +66,11 @@ O3Element random_o3(RandomStream& stream) {
     return {rotation, stream.uniform() < 0.5 ? 1 : -1};
 }
 
+Group Group::proper() const {
+    const bool vertical_only = kind == GroupKind::so2 || kind == GroupKind::o2;
+    return {vertical_only ? GroupKind::so2 : GroupKind::so3, vertical};
+}
+
 O3Element Group::random(RandomStream& stream) const {
     switch (kind) {
     case GroupKind::so3: return {random_rotation(stream), 1};

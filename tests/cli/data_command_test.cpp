@@ -3,6 +3,7 @@
 
 #include "tests/support/reference.hpp"
 #include "tether/core/error.hpp"
+#include "tether/data/mocap.hpp"
 #include "tether/data/nbody.hpp"
 
 #include <gtest/gtest.h>
@@ -60,6 +61,37 @@ TEST(DataCommand, Gravity) {
     EXPECT_TRUE(contains(said, "7 simulations of 100 bodies (5 train, 1 validation, 1 test), frames 30, 40"))
         << said;
     EXPECT_EQ(data::open_nbody(folder.file("g.h5"), {}).edges(), 4200);
+}
+
+TEST(DataCommand, MotionCaptureFromFilesAndFromAStoredSet) {
+    const test::TemporaryFolder folder;
+    const std::string fixtures = TETHER_SOURCE_DIR "/tests/reference/mocap/";
+    fs::copy(fixtures + "35.asf", folder.file("35.asf"));
+    for (const char* name : {"35_01.amc", "35_02.amc", "35_03.amc"}) {
+        fs::copy(fixtures + "35_01.amc", folder.file(name));
+    }
+    const std::string made = run({"mocap", "--from", folder.path(), "--out", folder.file("m.h5")});
+    EXPECT_TRUE(contains(made,
+                         "360 frames of 31 joints in 3 trials; 1 train trials (89 samples), 1 validation "
+                         "trials (89 samples), 1 test trials (89 samples); AMC length unit (5.6444 cm)"))
+        << made;
+    EXPECT_TRUE(contains(made, "mocap.cs.cmu.edu"));
+    EXPECT_EQ(data::open_mocap(folder.file("m.h5"), {}).graphs(), 3 * 89);
+    const std::string stored = run(
+        {"mocap", "--from", TETHER_SOURCE_DIR "/data/mocap/run_subject09.h5", "--out", folder.file("r.h5")});
+    EXPECT_TRUE(contains(stored, "1536 frames of 31 joints in 11 trials; 5 train trials (400 samples)"))
+        << stored;
+    EXPECT_EQ(data::open_mocap(folder.file("r.h5"), {.train = 200}).sha256,
+              data::open_mocap(TETHER_SOURCE_DIR "/data/mocap/run_subject09.h5", {.train = 200}).sha256);
+    EXPECT_TRUE(
+        contains(run({"mocap", "--from", folder.path(), "--out", folder.file("x.h5"), "--horizon", "119"}),
+                 "3 trial '35_01' has 120 frames; a horizon of 119 needs 121 or more"));
+    EXPECT_TRUE(
+        contains(run({"mocap", "--from", folder.file("r.h5"), "--out", folder.file("x.h5"), "--seed", "3"}),
+                 "has one already"));
+    EXPECT_TRUE(
+        contains(run({"mocap", "--out", folder.file("x.h5")}), "--from FOLDER or --from FILE.h5 is missing"));
+    EXPECT_FALSE(fs::exists(folder.file("x.h5")));
 }
 
 TEST(DataCommand, MistakesAreExplained) {

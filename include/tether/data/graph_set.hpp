@@ -5,6 +5,7 @@
 
 #include "tether/core/types.hpp"
 #include "tether/program/batch.hpp"
+#include "tether/symmetry/groups.hpp"
 
 #include <array>
 #include <cstdint>
@@ -35,6 +36,7 @@ public:
     std::array<std::vector<Index>, split_count> split; // sample numbers
     std::string name, source, licence;
     std::string path;       // file it was read from, for messages
+    symmetry::Group group;  // that the law behind the data is symmetric under
     std::int64_t seed = -1; // of the generator; -1: unknown or none
 
     // Computed by finish().

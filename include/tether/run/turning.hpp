@@ -11,7 +11,7 @@
 
 namespace tether::run {
 
-// Whether a field holds one vector per row (it turns with the frame).
+// Whether every three numbers of a field are a vector (they turn with the frame).
 [[nodiscard]] bool is_vector_field(const std::string& name, Index width);
 
 // One element per graph of the part: a pure function of (seed, purpose, step, sample).
@@ -23,7 +23,7 @@ template <class T>
 void turn(BatchPart<T>& part, std::span<const std::string> fields,
           std::span<const symmetry::O3Element> elements);
 
-// Turns rows of node vectors [nodes x 3].
+// Turns node vectors [nodes x (one or more times) x 3].
 template <class T>
 void turn_nodes(const BatchPart<T>& part, std::span<T> rows, std::span<const symmetry::O3Element> elements);
 

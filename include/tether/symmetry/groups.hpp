@@ -20,6 +20,8 @@ struct Group {
 
     [[nodiscard]] std::string name() const; // "O3"
     [[nodiscard]] bool has_improper() const { return kind == GroupKind::o3 || kind == GroupKind::o2; }
+    // Its rotations: of O3 it is SO3, of O2 it is SO2.
+    [[nodiscard]] Group proper() const;
     // Haar-distributed; improper with probability 1/2 where the group has such elements.
     [[nodiscard]] O3Element random(RandomStream& stream) const;
 };
