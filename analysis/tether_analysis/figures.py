@@ -14,6 +14,7 @@ from . import style
 from .grouping import Family, Group
 from .run_file import Run, Table
 
+PANELS = 12  # configurations side by side in one figure
 Curve = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 
@@ -68,27 +69,36 @@ def _mean_and_range(curves: Sequence[Curve]) -> tuple[NDArray[np.floating], ...]
     return x, np.nanmean(rows, axis=0), np.nanmin(rows, axis=0), np.nanmax(rows, axis=0)
 
 
-def _draw(axes: Axes, curves: Sequence[Curve], colour: str, line: str, label: str, scale: float = 1.0) -> bool:
+def _draw(axes: Axes, curves: Sequence[Curve], colour: str, line: str, label: str, scale: float = 1.0,
+          series: str = "") -> bool:
     curves = [curve for curve in curves if len(curve[0])]
     if not curves:
         return False
     x, mean, low, high = _mean_and_range(curves)
     if len(curves) > 1:
-        axes.fill_between(x, low * scale, high * scale, color=colour, alpha=0.16, linewidth=0)
+        style.mark(axes.fill_between(x, low * scale, high * scale, color=colour, alpha=0.16, linewidth=0), series, axes)
     x, mean = style.thinned(x, mean)
     marker = "o" if len(x) == 1 else None
-    axes.plot(x, mean * scale, color=colour, linestyle=line, label=label, marker=marker, markersize=4)
+    (drawn,) = axes.plot(x, mean * scale, color=colour, linestyle=line, label=label, marker=marker, markersize=4)
+    style.mark(drawn, series, axes)
     return True
 
 
-def _mark_best(axes: Axes, group: Group, mode: str, colour: str, scale: float) -> None:
+def series_of(family: Family, group: Group) -> str:
+    """The class of a group's marks in every figure of its family."""
+    return f"s{family.groups.index(group)}"
+
+
+def _mark_best(axes: Axes, group: Group, mode: str, colour: str, scale: float, series: str) -> None:
     for run in group.runs:
         best = run.best.get(mode)
         if best is None or best.step < 0:
             continue
         epochs = run.epoch_of(np.array([best.step]))
-        axes.plot([best.step if epochs is None else epochs[0]], [best.validation * scale], marker="o", markersize=4.5,
-                  markerfacecolor="white", markeredgecolor=colour, markeredgewidth=1.2, linestyle="none")
+        (dot,) = axes.plot([best.step if epochs is None else epochs[0]], [best.validation * scale], marker="o",
+                           markersize=4.5, markerfacecolor="white", markeredgecolor=colour, markeredgewidth=1.2,
+                           linestyle="none")
+        style.mark(dot, series, axes)
 
 
 def validation(family: Family, name: str, scale: float, label: str) -> style.Picture | None:
@@ -101,8 +111,9 @@ def validation(family: Family, name: str, scale: float, label: str) -> style.Pic
             if mode == "relaxed" and not group.has_branches:
                 continue
             curves = [_against_epochs(run, run.table("/eval/validation"), mode) for run in group.runs]
-            if _draw(panel, curves, colour[id(group)], line[id(group)], group.label, scale):
-                _mark_best(panel, group, mode, colour[id(group)], scale)
+            series = series_of(family, group)
+            if _draw(panel, curves, colour[id(group)], line[id(group)], group.label, scale, series):
+                _mark_best(panel, group, mode, colour[id(group)], scale, series)
                 drawn = True
         panel.set_title("projected (γ = 0)" if mode == "projected" else "relaxed (γ as trained)")
         _label_x(panel, [run for group in family.groups for run in group.runs])
@@ -126,7 +137,8 @@ def training(family: Family, name: str) -> style.Picture | None:
     for panel, column, label in zip(axes, ("loss", "gradient_norm"), ("mean task loss", "gradient norm")):
         for group in family.groups:
             curves = [_against_epochs(run, run.table("/train"), column) for run in group.runs]
-            drawn |= _draw(panel, curves, colour[id(group)], line[id(group)], group.label)
+            drawn |= _draw(panel, curves, colour[id(group)], line[id(group)], group.label,
+                           series=series_of(family, group))
         panel.set_title(label)
         _label_x(panel, [run for group in family.groups for run in group.runs])
         if panel.lines:
@@ -168,11 +180,15 @@ def constraint(run: Run, name: str) -> style.Picture | None:
     return style.picture(figure, name, f"gates and multipliers of {run.name}")
 
 
+def symmetry_groups(family: Family) -> list[Group]:
+    return [group for group in family.groups if any(len(run.table("/symmetry")) for run in group.runs)]
+
+
 def symmetry(family: Family, name: str, units: str) -> style.Picture | None:
     """Equivariance error of the output, one panel per group: relaxed, its bound, projected."""
     wanted = (("bound", "estimated bound", style.QUIET, ":"), ("error_mean", "relaxed", style.CYCLE[1], "-"),
               ("projected_error_mean", "projected (rounding)", style.CYCLE[0], "-"))
-    groups = [group for group in family.groups if any(len(run.table("/symmetry")) for run in group.runs)]
+    groups = symmetry_groups(family)[:PANELS]
     if not groups:
         return None
     columns = min(3, len(groups))
@@ -187,7 +203,7 @@ def symmetry(family: Family, name: str, units: str) -> style.Picture | None:
                 x, y = _against_epochs(run, run.table("/symmetry"), column)
                 curves.append((x[y > 0], y[y > 0]))  # a logarithm has no place for an exact zero
             _draw(panel, curves, colour, line, label)
-        panel.set_title(group.label)
+        panel.set_title(style.wrapped(group.label, {1: 110, 2: 56}.get(columns, 36)))
         _label_x(panel, group.runs)
     for panel in axes[len(groups):]:
         panel.set_visible(False)
@@ -200,17 +216,28 @@ def symmetry(family: Family, name: str, units: str) -> style.Picture | None:
     return style.picture(figure, name, "equivariance error of the output")
 
 
-def timing(runs: Sequence[Run], labels: Sequence[str], name: str) -> style.Picture | None:
-    """Where the time of a run goes, in ms per step; what the phases leave of the total is `other`."""
+def _spent(run: Run) -> dict[str, float] | None:
+    """Milliseconds a step by phase; what the phases leave of the total is `other`."""
+    table = run.table("/timing")
+    steps = float(table["step"][-1]) if len(table) else 0.0
+    if steps <= 0:
+        return None
+    spent = {phase: float(np.nansum(table.get(phase))) for phase in style.PHASES if phase != "other"}
+    spent["other"] = max(0.0, float(np.nansum(table.get("total"))) - sum(spent.values()))
+    return {phase: 1e3 * seconds / steps for phase, seconds in spent.items()}
+
+
+def timing(family: Family, name: str) -> style.Picture | None:
+    """Where the time goes, in ms per step: one bar a run, or of many runs one a configuration (their mean)."""
     rows: list[tuple[str, dict[str, float]]] = []
-    for run, label in zip(runs, labels):
-        table = run.table("/timing")
-        steps = float(table["step"][-1]) if len(table) else 0.0
-        if steps <= 0:
-            continue
-        spent = {phase: float(np.nansum(table.get(phase))) for phase in style.PHASES if phase != "other"}
-        spent["other"] = max(0.0, float(np.nansum(table.get("total"))) - sum(spent.values()))
-        rows.append((label, {phase: 1e3 * seconds / steps for phase, seconds in spent.items()}))
+    single = sum(len(group.runs) for group in family.groups) <= PANELS
+    for group in family.groups:
+        spent_by_run = [(run, spent) for run in group.runs if (spent := _spent(run)) is not None]
+        if single:
+            rows += [(f"{group.label}, seed {run.seed}", spent) for run, spent in spent_by_run]
+        elif spent_by_run:
+            rows.append((group.label, {phase: sum(spent[phase] for _, spent in spent_by_run) / len(spent_by_run)
+                                       for phase in style.PHASES}))
     if not rows:
         return None
     figure, (axes,) = style.new_figure(height=1.1 + 0.34 * len(rows))
@@ -222,11 +249,11 @@ def timing(runs: Sequence[Run], labels: Sequence[str], name: str) -> style.Pictu
         axes.text(left, position, f"  {left:.3g} ms", va="center", color=style.QUIET, fontsize=9)
     axes.set_yticks(range(len(rows)), [label for label, _ in rows])
     axes.tick_params(axis="y", length=0, labelcolor=style.INK)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.08)
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("time per training step, evaluations and checkpoints spread over the steps (ms)")
     used = [phase for phase in style.PHASES if any(spent[phase] > 0 for _, spent in rows)]
-    legend = [(phase, style.PHASES[phase], "block") for phase in used]
+    legend = [style.LegendEntry(phase, style.PHASES[phase], "block") for phase in used]
     return style.picture(figure, name, "where the time goes", legend)

@@ -44,9 +44,12 @@ class Group:
     baseline: Group | None = None
 
     @property
+    def plain_label(self) -> str:
+        return f"{MODELS.get(self.model, self.model)} {METHODS.get(self.method, self.method)}"
+
+    @property
     def label(self) -> str:
-        model, method = MODELS.get(self.model, self.model), METHODS.get(self.method, self.method)
-        return f"{model} {method}" + (f", {self.differs}" if self.differs else "")
+        return self.plain_label + (f", {self.differs}" if self.differs else "")
 
     @property
     def deployed(self) -> str:
@@ -78,6 +81,7 @@ class Family:
     units: str
     groups: list[Group] = field(default_factory=list)
     note: str = ""  # what tells it from other families of the same data set
+    usual: list[str] = field(default_factory=list)  # values that hold where a label says nothing
 
     @property
     def title(self) -> str:
@@ -85,11 +89,54 @@ class Family:
         return name + (f" ({self.note})" if self.note else "")
 
 
-def _differences(trees: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each tree, the keys in which not all of them agree, as text."""
+def value_text(value: Any) -> str:
+    return f"{value:g}".replace("e-0", "e-").replace("e+0", "e") if isinstance(value, float) else str(value)
+
+
+def _differences(trees: Sequence[Mapping[str, Any]], weights: Sequence[int] | None = None) -> tuple[list[str], str]:
+    """For each tree the keys in which not all agree, as text; and what is said once for all of them. Where several
+    keys vary and weights are given, only departures from the commonest values are told, and those values once."""
     names = sorted({name for tree in trees for name in tree})
     varying = [name for name in names if len({json.dumps(tree.get(name), sort_keys=True) for tree in trees}) > 1]
-    return [", ".join(f"{name} {tree[name]}" for name in varying if name in tree) for tree in trees]
+    usual: dict[str, Any] = {}
+    if weights is not None and len(varying) > 1:
+        for name in varying:
+            counts: dict[str, int] = {}
+            for tree, weight in zip(trees, weights):
+                text = json.dumps(tree.get(name), sort_keys=True)
+                counts[text] = counts.get(text, 0) + weight
+            usual[name] = json.loads(max(counts, key=lambda text: counts[text]))
+    told = [", ".join(f"{name} {value_text(tree[name])}" for name in varying
+                      if name in tree and (name not in usual or usual[name] != tree[name])) for tree in trees]
+    return told, ", ".join(f"{name} {value_text(value)}" for name, value in usual.items() if value is not None)
+
+
+def _in_order(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, other values by their text."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return (0, float(value), "") if is_number else (1, 0.0, str(value))
+
+
+def _name_groups(family: Family) -> None:
+    """Orders the groups of a family and says what tells each from others of its model and method."""
+    rank = {name: position for position, name in enumerate(ORDER)}
+    names = sorted({name for group in family.groups for name in group.keys})
+    family.groups.sort(key=lambda group: (group.model, rank.get(group.method, len(rank)), group.method,
+                                          [_in_order(group.keys.get(name, "")) for name in names]))
+    by_method: dict[tuple[str, str], list[Group]] = {}
+    for group in family.groups:
+        by_method.setdefault((group.model, group.method), []).append(group)
+    for alike in by_method.values():
+        if len(alike) == 1:
+            continue
+        told, usual = _differences([group.keys for group in alike], [len(group.runs) for group in alike])
+        for group, text in zip(alike, told):
+            group.differs = text
+        if usual:
+            family.usual.append(f"{alike[0].plain_label}: {usual}")
+    # Of each method the usual configuration first.
+    place = {group.plain_label: at for at, group in reversed(list(enumerate(family.groups)))}
+    family.groups.sort(key=lambda group: (place[group.plain_label], group.differs != ""))
 
 
 def _baseline(group: Group, groups: Sequence[Group]) -> Group | None:
@@ -128,19 +175,15 @@ def families(runs: Sequence[Run]) -> list[Family]:
             family.groups.append(groups[group_key])
         groups[group_key].runs.append(run)
     for family in found.values():
-        rank = {name: position for position, name in enumerate(ORDER)}
-        family.groups.sort(key=lambda group: (group.model, rank.get(group.method, len(rank)), group.label))
+        _name_groups(family)
         for group in family.groups:
             group.runs.sort(key=lambda run: (run.seed, run.name))
-            alike = [other for other in family.groups if (other.model, other.method) == (group.model, group.method)]
-            if len(alike) > 1:
-                group.differs = _differences([other.keys for other in alike])[alike.index(group)]
             group.baseline = _baseline(group, family.groups)
     by_data: dict[str, list[str]] = {}
     for key, family in found.items():
         by_data.setdefault(family.data, []).append(key)
     for keys in by_data.values():
         if len(keys) > 1:
-            for key, note in zip(keys, _differences([data_keys[key] for key in keys])):
+            for key, note in zip(keys, _differences([data_keys[key] for key in keys])[0]):
                 found[key].note = note
     return list(found.values())

@@ -2,57 +2,18 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
-from . import figures, tables
+from . import figures, site_figures, sweep_figures, tables
 from .grouping import Family, Group
 from .run_file import Run
 from .style import Picture
 
-STYLE = """
-:root { --ink: #1f2933; --quiet: #5c6773; --line: #d9dee4; --tint: #f6f8fa; --link: #0b5c94; }
-* { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; }
-body { margin: 0; background: #fff; color: var(--ink); font: 16px/1.5 "Source Sans 3", "Helvetica Neue", Helvetica,
-  Arial, "Liberation Sans", sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 40px 32px 72px; }
-h1 { font-size: 30px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -0.01em; }
-h2 { font-size: 21px; margin: 44px 0 10px; padding-top: 14px; border-top: 1px solid var(--line); }
-h3 { font-size: 16px; margin: 26px 0 6px; }
-p { margin: 6px 0; max-width: 78ch; }
-.lead { color: var(--quiet); margin-bottom: 18px; }
-nav { font-size: 14px; margin: 14px 0 4px; } nav a { margin-right: 16px; }
-a { color: var(--link); text-decoration: none; } a:hover { text-decoration: underline; }
-.notice { background: #fff7e6; border-left: 4px solid #e69f00; padding: 10px 14px; margin: 16px 0; font-size: 15px; }
-.notice ul { margin: 4px 0 0; padding-left: 20px; }
-.scroll { overflow-x: auto; margin: 10px 0 6px; }
-table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; width: 100%; }
-caption, figcaption { caption-side: top; text-align: left; font-size: 14px; color: var(--quiet); padding: 2px 0 6px; }
-caption b, figcaption b { color: var(--ink); }
-th { text-align: right; font-weight: 600; vertical-align: bottom; padding: 6px 10px; border-top: 1.5px solid var(--ink);
-  border-bottom: 1px solid var(--ink); line-height: 1.25; }
-td { text-align: right; padding: 5px 10px; border-bottom: 1px solid #eceff2; white-space: nowrap; }
-tbody tr:last-child td { border-bottom: 1.5px solid var(--ink); }
-tbody tr:hover td { background: var(--tint); }
-th:first-child, td:first-child { padding-left: 2px; }
-.text { text-align: left; } .missing { color: #9aa5b1; }
-.deployed { font-weight: 700; } .better { color: #00654a; } .worse { color: #a83c00; }
-.notes { font-size: 13.5px; color: var(--quiet); } .notes p { margin: 2px 0; max-width: none; }
-figure { margin: 18px 0 8px; } figure > svg { width: 100%; height: auto; display: block; }
-svg * { stroke-linejoin: round; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 20px; margin: 2px 0 6px; padding: 0; font-size: 13.5px; }
-.legend li { display: flex; align-items: center; gap: 7px; }
-details { margin: 8px 0; } summary { cursor: pointer; font-weight: 600; }
-summary .quiet { font-weight: 400; } .quiet { color: var(--quiet); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 3px 18px; font-size: 14px; margin: 8px 0 12px; }
-dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
-code, pre, .mono { font: 12.5px/1.45 "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-pre { background: var(--tint); padding: 12px 14px; overflow-x: auto; border-radius: 4px; }
-.narrow table { width: auto; min-width: 380px; }
-footer { margin-top: 48px; font-size: 13px; color: var(--quiet); border-top: 1px solid var(--line); padding-top: 10px; }
-@media print { main { max-width: none; padding: 0; } nav { display: none; } details { break-inside: avoid; } }
-"""
+HERE = Path(__file__).resolve().parent
+DETAILED = 24  # curves of gates and multipliers by run in one task; beyond, those of the first seeds
 
 PROVENANCE = (("git_commit", "git commit"), ("tether_version", "tether version"), ("compiler", "compiler"),
               ("libraries", "libraries"), ("job_hash", "job hash"), ("seed", "seed"), ("hosts", "hosts"),
@@ -73,17 +34,30 @@ class Numbered:
         return f"<b>{kind} {self.counts[kind]}.</b> {text}"
 
 
+def _facets(facets: dict[str, str], words: str) -> str:
+    told = "".join(f' data-{name}="{escape(value)}"' for name, value in facets.items())
+    return told + f' data-word="{escape(words)}"'
+
+
 def _cell(cell: tables.Cell, tag: str = "td") -> str:
     title = f' title="{escape(cell.title)}"' if cell.title else ""
     kind = f' class="{cell.kind}"' if cell.kind and cell.kind != "number" else ""
-    return f"<{tag}{kind}{title}>{escape(cell.text)}</{tag}>"
+    key = f' data-sort="{cell.sort:.12g}"' if isinstance(cell.sort, (int, float)) and math.isfinite(cell.sort) else ""
+    return f"<{tag}{kind}{title}{key}>{escape(cell.text)}</{tag}>"
 
 
-def _table(table: tables.TableText, caption: str, narrow: bool = False) -> str:
+def _row(row: Sequence[tables.Cell], facets: dict[str, str]) -> str:
+    words = " ".join(cell.text for cell in row if cell.kind == "text")
+    return f"<tr{_facets(facets, words) if facets else ''}>{''.join(map(_cell, row))}</tr>"
+
+
+def _table(table: tables.TableText, caption: str, kind: str = "wide") -> str:
+    """kind: `wide`; `runs`, what the filter counts; `narrow`, one that stands in a section with facets of its own."""
     head = "".join(_cell(cell, "th") for cell in table.head)
-    rows = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
+    facets = table.facets if kind != "narrow" else [{} for _ in table.rows]
+    rows = "\n".join(map(_row, table.rows, facets))
     notes = "".join(f"<p>{escape(note)}</p>" for note in table.notes)
-    return (f'<div class="scroll{" narrow" if narrow else ""}"><table><caption>{caption}</caption>'
+    return (f'<div class="scroll {kind}"><table class="{kind}"><caption>{caption}</caption>'
             f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
             + (f'<div class="notes">{notes}</div>' if notes else ""))
 
@@ -98,11 +72,21 @@ def _key(colour: str, line: str) -> str:
     return f'<svg width="26" height="8"><line x1="0" y1="4" x2="26" y2="4" stroke="{colour}" stroke-width="2.5"{dash}/></svg>'
 
 
-def _figure(shown: Picture | None, caption: str) -> str:
+def _figure(shown: Picture | None, caption: str, groups: Sequence[Group] = ()) -> str:
+    """groups: those that series s0, s1, … stand for, so that filters reach their curves."""
     if shown is None:
         return ""
-    legend = "".join(f"<li>{_key(colour, line)}{escape(label)}</li>" for label, colour, line in shown.legend)
-    return f'<figure><figcaption>{caption}</figcaption><ul class="legend">{legend}</ul>{shown.svg}</figure>'
+    entries = []
+    for entry in shown.legend:
+        told = ""
+        if entry.series:
+            number = int(entry.series[1:])
+            told = f' data-series="{entry.series}"'
+            if number < len(groups):
+                told += _facets(tables.facets_of(groups[number]), entry.label)
+        entries.append(f"<li{told}>{_key(entry.colour, entry.line)}{escape(entry.label)}</li>")
+    legend = f'<ul class="legend">{"".join(entries)}</ul>' if entries else ""
+    return f"<figure><figcaption>{caption}</figcaption>{legend}{shown.svg}</figure>"
 
 
 def _plural(count: int, word: str) -> str:
@@ -118,46 +102,112 @@ def _lead(runs: Sequence[Run], found: Sequence[Family]) -> str:
     return f"{_plural(len(runs), 'run')} ({states}) of {_plural(groups, 'configuration')}"
 
 
-def _notices(runs: Sequence[Run]) -> str:
-    said = {"running": "is still running; this is what it had committed when the page was made",
-            "killed": "was killed: its file says running and no process holds its lease; shown up to its last commit",
-            "stopped": "was stopped before its end; the same command goes on from there", "failed": "failed",
-            "starting": "has only started"}
-    items = []
+SAID = {"running": "is still running; this is what it had committed when the page was made",
+        "killed": "was killed: its file says running and no process holds its lease; shown up to its last commit",
+        "stopped": "was stopped before its end; the same command goes on from there", "failed": "failed",
+        "starting": "has only started", "waiting": "has not started"}
+
+
+def _notices(runs: Sequence[Run], problems: Sequence[str]) -> str:
+    items = [f"<li>{escape(problem)}.</li>" for problem in problems]
     for run in runs:
-        reasons = [said[run.condition]] if run.condition in said else []
+        reasons = [SAID[run.condition]] if run.condition in SAID else []
         reasons += run.problems if run.condition != "starting" else []
         if reasons:
-            items.append(f"<li><b>{escape(run.name)}</b> {escape('; '.join(reasons))}.</li>")
-    return f'<div class="notice"><b>Not all runs are complete.</b><ul>{"".join(items)}</ul></div>' if items else ""
+            items.append(f"<li{_facets(tables.facets_of_run(run), run.name)}><b>{escape(run.name)}</b> "
+                         f"{escape('; '.join(reasons))}.</li>")
+    if not items:
+        return ""
+    body = f"<ul>{''.join(items)}</ul>"
+    if len(items) > 8:
+        body = f"<details><summary>{len(items)} notices</summary>{body}</details>"
+    return f'<div class="notice"><b>Not all runs are complete.</b>{body}</div>'
+
+
+def _detailed(family: Family) -> list[tuple[Group, Run]]:
+    """The runs whose curves are shown one by one."""
+    every = [(group, run) for group in family.groups if group.has_branches for run in group.runs
+             if run.table("/constraint").columns]
+    if len(every) <= DETAILED:
+        return every
+    firsts = [(group, next(run for run in group.counted() if run.table("/constraint").columns)) for group in
+              family.groups if any(group is other for other, _ in every)
+              and any(run.table("/constraint").columns for run in group.counted())]
+    return firsts[:DETAILED]
 
 
 def _constraints(family: Family, key: str, numbered: Numbered) -> str:
+    shown = _detailed(family)
     out = []
-    for index, group in enumerate(family.groups):
-        if not group.has_branches:
+    for index, (group, run) in enumerate(shown):
+        drawn = figures.constraint(run, f"{key}c{index}")
+        if drawn is None:
             continue
-        shown = False
-        for run in group.runs:
-            shown_figure = figures.constraint(run, f"{key}c{index}r{group.runs.index(run)}")
-            if shown_figure is None:
-                continue
-            title = f"{escape(group.label)}, seed {run.seed}"
-            body = _figure(shown_figure, numbered.label("Figure", f"{title}: one line per site, from the first (dark) to the "
-                                               "last (light)."))
-            price = tables.sites_by_price(run)
-            if price is not None:
-                body += _table(price, numbered.label("Table", f"{title}: sites by the size of their last multiplier. "
-                                                     "A large λ marks a site where symmetry is expensive."), True)
-            opened = "" if shown else " open"
-            out.append(f'<details{opened}><summary>{title} <span class="quiet">{escape(run.name)}</span></summary>'
-                       f"{body}</details>")
-            shown = True
-    return "<h3>Gates and multipliers</h3>" + "".join(out) if out else ""
+        title = f"{escape(group.label)}, seed {run.seed}"
+        body = _figure(drawn, numbered.label("Figure", f"{title}: one line per site, from the first (dark) to the last "
+                                             "(light)."))
+        out.append(f"<details{'' if out else ' open'}{_facets(tables.facets_of(group, [run]), f'{group.label} {run.name}')}>"
+                   f'<summary>{title} <span class="quiet">{escape(run.name)}</span></summary>{body}</details>')
+    if not out:
+        return ""
+    every = sum(len(group.runs) for group in family.groups if group.has_branches)
+    told = (f"<p class=quiet>Curves of {len(out)} of {every} runs, the first seed of each configuration; "
+            "<code>analysis/export</code> writes those of all.</p>") if len(shown) < every and every > DETAILED else ""
+    return "<h3>Gates and multipliers</h3>" + told + "".join(out)
 
 
-def _timing_labels(groups: Sequence[Group]) -> list[tuple[Run, str]]:
-    return [(run, f"{group.label}, seed {run.seed}") for group in groups for run in group.runs]
+def _sites(family: Family, key: str, numbered: Numbered) -> str:
+    """Phase portraits, whether the gates come to rest, and sites ranked by their multipliers."""
+    out = []
+    portraits = site_figures.phase_portraits(family, key + "p")
+    if portraits:
+        count, every = len(site_figures.shown_portraits(family)), len(site_figures.moving_groups(family))
+        told = f" {count} of {every} configurations." if count < every else ""
+        out.append("<h3>Phase portraits</h3>" + _figure(portraits, numbered.label(
+            "Figure", "Multiplier against gate, one line per site, from the circle (start) to the square (end): what "
+            "oscillates undamped stays on a ring, what is damped winds into a point." + told)))
+    rest = tables.oscillations(family)
+    if rest:
+        out.append(_table(rest, numbered.label("Table", "Do the gates come to rest? Swing: half the range of γ in that "
+                                               "part of training, mean over sites and runs.")))
+    slack = site_figures.slack_by_depth(family, key + "u")
+    if slack:
+        out.append("<h3>Slack by site</h3>" + _figure(slack, numbered.label(
+            "Figure", "Slack of each site over the last quarter of training, from the first site to the last; the band "
+            "reaches from the lowest to the highest run."), family.groups))
+    ranked = []
+    for index, group in enumerate(site_figures.moving_groups(family)[:DETAILED]):
+        drawn = site_figures.ranked_sites(group, f"{key}r{index}")
+        price = tables.sites_by_price(group)
+        if drawn is None or price is None:
+            continue
+        body = _figure(drawn, numbered.label("Figure", f"{escape(group.label)}: sites by the size of their multiplier, the "
+                                             "dearest first. Bars: mean over the last quarter of training and over seeds "
+                                             "(dots: single runs); lines: how far the value swings."))
+        body += _table(price, numbered.label("Table", f"{escape(group.label)}: the same in numbers. A large λ marks a site "
+                                             "where symmetry is expensive."), "narrow")
+        ranked.append(f"<details{'' if ranked else ' open'}{_facets(tables.facets_of(group), group.label)}>"
+                      f"<summary>{escape(group.label)}</summary>{body}</details>")
+    return "\n".join(out) + ("<h3>Sites ranked by λ</h3>" + "".join(ranked) if ranked else "")
+
+
+def _swept(family: Family, key: str, numbered: Numbered, scale: float, label: str) -> str:
+    """The metric against every number that the runs vary, and strong scaling."""
+    out = []
+    for index, name in enumerate(sweep_figures.varying_numbers(family)):
+        drawn = sweep_figures.sensitivity(family, name, f"{key}w{index}", scale, label)
+        if drawn is None:
+            continue
+        out.append(f"<h3>{escape(sweep_figures.title_of(name))}</h3>" + _figure(drawn, numbered.label(
+            "Figure", f"Test {escape(label)} of the deployed evaluation against <code>{escape(name)}</code>: means over "
+            "seeds with their 95 % intervals, dots are single runs; a line connects what differs in nothing else.")))
+        if name == sweep_figures.SAMPLES and (equal := sweep_figures.equal_samples(family)):
+            out.append(f'<div class="notes">{"".join(f"<p>{escape(text)}.</p>" for text in equal)}</div>')
+    drawn = sweep_figures.scaling(family, key + "x")
+    if drawn:
+        out.append("<h3>Scaling</h3>" + _figure(drawn, numbered.label(
+            "Figure", "Time of a training step, evaluations and checkpoints left out, against the number of workers.")))
+    return "\n".join(out)
 
 
 def _family(family: Family, key: str, numbered: Numbered) -> str:
@@ -167,28 +217,32 @@ def _family(family: Family, key: str, numbered: Numbered) -> str:
         "Table", f"Test {escape(label)}, {escape(family.title)}; strict networks beside the methods.")))
     batch.append(_figure(figures.validation(family, key + "v", scale, label), numbered.label(
         "Figure", "Validation during training; circles mark the evaluations chosen as best. Lines are means over "
-        "seeds, bands reach from the lowest to the highest run.")))
+        "seeds, bands reach from the lowest to the highest run."), family.groups))
+    batch.append(_swept(family, key, numbered, scale, label))
     batch.append(_constraints(family, key, numbered))
+    batch.append(_sites(family, key, numbered))
     units = next((run.table("/symmetry").units.get("error_mean", "1") for group in family.groups for run in group.runs
                   if len(run.table("/symmetry"))), "1")
+    panels = figures.symmetry_groups(family)
     error = figures.symmetry(family, key + "s", units)
     if error:
         batch.append("<h3>Equivariance error</h3>" + _figure(error, numbered.label(
             "Figure", "Mean over outputs and random group elements of ‖f(gx) − g f(x)‖. Projected networks show "
             "rounding only." + (" The constants of the bound are estimated on a batch."
-                                if any(entry[0] == "estimated bound" for entry in error.legend) else ""))))
+                                if any(entry.label == "estimated bound" for entry in error.legend) else "")
+            + ("" if len(panels) <= figures.PANELS else f" {figures.PANELS} of {len(panels)} configurations."))))
     train = figures.training(family, key + "t")
     if train:
         batch.append("<h3>Training</h3>" + _figure(train, numbered.label(
             "Figure", "Mean task loss since the row before, and norm of the gradient of the Lagrangian before "
-            "clipping.")))
-    labelled = _timing_labels(family.groups)
-    spent = figures.timing([run for run, _ in labelled], [text for _, text in labelled], key + "m")
+            "clipping."), family.groups))
+    spent = figures.timing(family, key + "m")
     if spent:
         batch.append("<h3>Where the time goes</h3>" + _figure(spent, numbered.label(
-            "Figure", "Wall time per training step by phase.")))
+            "Figure", "Wall time per training step by phase, mean over the runs of a configuration where there are "
+            "many.")))
     batch.append("<h3>Runs</h3>" + _table(tables.runs_table(family), numbered.label(
-        "Table", f"All runs of this task; figures are {escape(label)}.")))
+        "Table", f"All runs of this task; figures are {escape(label)}."), "runs"))
     return "\n".join(batch)
 
 
@@ -199,30 +253,49 @@ def _provenance(runs: Sequence[Run]) -> str:
         items = [f"<dt>{escape(label)}</dt><dd{' class=mono' if name in MONOSPACED else ''}>{escape(str(facts[name]))}</dd>"
                  for name, label in PROVENANCE if str(facts.get(name, "")) != ""]
         job = f"<details><summary>resolved job</summary><pre>{escape(str(run.meta.get('job', '')))}</pre></details>"
-        out.append(f'<details{" open" if len(runs) <= 2 else ""}><summary>{escape(run.name)} '
+        out.append(f'<details{" open" if len(runs) <= 2 else ""}{_facets(tables.facets_of_run(run), run.name)}>'
+                   f'<summary>{escape(run.name)} '
                    f'<span class="quiet">{escape(run.condition)}</span></summary>'
                    f"<dl><dt>folder</dt><dd>{escape(str(run.path))}</dd>{''.join(items)}</dl>"
                    f"{job if run.meta.get('job') else ''}</details>")
     return "\n".join(out)
 
 
-def write_page(runs: Sequence[Run], found: Sequence[Family], title: str) -> str:
+FILTERS = """<form class="filters" onsubmit="return false" aria-label="filters"><input type="search" placeholder="find …"
+aria-label="find runs and configurations"><button type="button">show all</button><output></output></form>"""
+
+
+def _others(runs: Sequence[Run], numbered: Numbered) -> str:
+    left = [run for run in runs if run.condition in ("waiting", "starting", "unreadable")]
+    if not left:
+        return ""
+    return '<h2 id="others">Runs without figures</h2>' + _table(tables.others_table(left), numbered.label(
+        "Table", "Runs that have not started, have no rows yet, or whose file cannot be read."), "runs")
+
+
+def write_page(runs: Sequence[Run], found: Sequence[Family], title: str, problems: Sequence[str] = ()) -> str:
+    """problems: what is to be said besides the runs' own, such as a manifest that cannot be read."""
     numbered = Numbered()
     keys = [f"f{index}" for index in range(len(found))]
     sections = "\n".join(_family(family, key, numbered) for family, key in zip(found, keys))
+    others = _others(runs, numbered)
     links = "".join(f'<a href="#{key}">{escape(family.title)}</a>' for family, key in zip(found, keys))
+    links += '<a href="#others">runs without figures</a>' if others else ""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title><style>{STYLE}</style></head>
+<title>{escape(title)}</title><style>{(HERE / "page.css").read_text(encoding="utf-8")}</style></head>
 <body><main>
 <h1>{escape(title)}</h1>
 <p class="lead">{escape(_lead(runs, found))}; written {now} by tether's analysis/report.</p>
 <nav>{links}<a href="#provenance">provenance</a></nav>
-{_notices(runs)}
+{_notices(runs, problems)}
+{FILTERS}
 {sections}
+{others}
 {_provenance(runs)}
 <footer>Projected: γ = 0, the free branches are absent and the network is exactly equivariant. Relaxed: γ as trained.
-All numbers are read from the runs' <code>run.h5</code>, cut to their committed rows.</footer>
-</main></body></html>
+All numbers are read from the runs' <code>run.h5</code>, cut to their committed rows. Filters hide rows, sections and
+curves; means and intervals stay those of all counted runs.</footer>
+</main><script>{(HERE / "page.js").read_text(encoding="utf-8")}</script></body></html>
 """

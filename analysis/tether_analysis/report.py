@@ -7,24 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .careful import open_runs
 from .grouping import families
 from .page import write_page
-from .run_file import Run, find_runs
-from .tables import TableText, results, scale_of
+from .run_file import TABLES
+from .sweep import Sweep, open_sweep
+from .tables import Cell, TableText, results, scale_of
 
 EXAMPLE = "example: analysis/report runs/quick-* --out report.html"
-
-
-def _collect(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
-    folders: list[Path] = []
-    empty: list[Path] = []
-    for path in paths:
-        found = find_runs(path)
-        folders += [folder for folder in found if folder not in folders]
-        if not found:
-            empty.append(path)
-    return open_runs(folders), empty
 
 
 def _write(text: str, path: Path) -> None:
@@ -39,7 +28,7 @@ def _write(text: str, path: Path) -> None:
 
 
 def _aligned(table: TableText) -> str:
-    columns = [0, 1, 2, 3, 4, 5, 8]  # what fits a terminal; the page has all
+    columns = [0, 1, 2, 3, 4, 5, 6, 9]  # what fits a terminal; the page has all
     lines = [[row[c].text for c in columns] for row in [table.head, *table.rows]]
     widths = [max(len(line[c]) for line in lines) for c in range(len(columns))]
     return "\n".join("  ".join(text.ljust(width) if c == 0 else text.rjust(width)
@@ -51,33 +40,40 @@ def _text_tables(found: Sequence) -> str:
     for family in found:
         table = results(family)
         label = scale_of(family)[1]
-        for column, mode in ((2, "projected"), (4, "relaxed")):
-            table.head[column] = type(table.head[column])(mode)
+        for column, text in ((2, "projected"), (3, "against strict"), (4, "relaxed"), (5, "against strict")):
+            table.head[column] = Cell(text)
         notes = "\n".join(note for note in table.notes if note.startswith(("*", "Not counted", "The baseline")))
         out.append(f"{family.title}, test {label}, best on validation\n{_aligned(table)}" + (f"\n{notes}" if notes else ""))
     return "\n\n".join(out)
+
+
+def _title(sweep: Sweep) -> str:
+    return f"Sweep {sweep.planned}" if sweep.planned else "tether report"
 
 
 def command(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="analysis/report", epilog=EXAMPLE,
                                      description="One self-contained HTML page from run files.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN",
-                        help="a run's folder, its run.h5, or a folder that holds runs")
+                        help="a sweep's folder, a run's folder, its run.h5, or a folder that holds runs")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default report.html)")
-    parser.add_argument("--title", default="tether report", help="its heading")
+    parser.add_argument("--title", help="its heading")
     parser.add_argument("--table", action="store_true", help="also print the result table")
     options = parser.parse_args(arguments)
-    runs, empty = _collect(options.runs)
-    for path in empty:
-        print(f"report: {path}: {'holds no run' if path.exists() else 'does not exist'}", file=sys.stderr)
-    if not runs:
+    try:
+        sweep = open_sweep(options.runs, TABLES)
+    except FileNotFoundError as error:
+        print(f"report: {error}", file=sys.stderr)
         return 3
+    for problem in sweep.problems:
+        print(f"report: {problem}", file=sys.stderr)
+    runs = sweep.runs
     for run in runs:
         if run.condition != "complete" or run.problems:
             told = f": {'; '.join(run.problems)}" if run.problems else ""
             print(f"report: {run.path.name} is {run.condition}{told}", file=sys.stderr)
     found = families(runs)
-    page = write_page(runs, found, options.title)
+    page = write_page(runs, found, options.title or _title(sweep), sweep.problems)
     try:
         _write(page, options.out)
     except OSError as error:

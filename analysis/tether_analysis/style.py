@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,6 +16,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
+from matplotlib.artist import Artist  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.colors import to_hex  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
@@ -81,6 +83,11 @@ def shades(count: int) -> list[tuple[float, float, float, float]]:
     return [tuple(colour) for colour in plt.get_cmap("viridis")(np.linspace(0.0, 0.86, max(count, 1)))]
 
 
+def wrapped(text: str, width: int) -> str:
+    """A long title on several lines."""
+    return "\n".join(textwrap.wrap(text, width)) or text
+
+
 def new_figure(columns: int = 1, rows: int = 1, height: float = 3.0, **options: object) -> tuple[Figure, list[Axes]]:
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False, layout="constrained", **options)
     return figure, list(axes.flat)
@@ -101,25 +108,41 @@ def thinned(x: np.ndarray, y: np.ndarray, points: int = 700) -> tuple[np.ndarray
 
 
 @dataclass(frozen=True)
+class LegendEntry:
+    label: str
+    colour: str
+    line: str  # matplotlib's line style, or `block`
+    series: str = ""  # class of the marks that belong to it, "s3"
+
+
+@dataclass(frozen=True)
 class Picture:
     """A figure for a page: its SVG, and the legend that the page sets beside it."""
 
     svg: str
-    legend: list[tuple[str, str, str]]  # label, colour, line style
+    legend: list[LegendEntry]
 
 
-def legend_of(axes: Sequence[Axes]) -> list[tuple[str, str, str]]:
+def mark(artist: Artist, series: str, axes: Axes) -> None:
+    """Makes an artist findable in the SVG as one of a series: <g class="s3">."""
+    if series:
+        place = axes.figure.axes.index(axes)
+        artist.set_gid(f"{series}.{place}.{len(axes.lines)}.{len(axes.collections)}.{len(axes.patches)}")
+
+
+def legend_of(axes: Sequence[Axes]) -> list[LegendEntry]:
     """Each labelled line once."""
-    found: dict[str, tuple[str, str, str]] = {}
+    found: dict[str, LegendEntry] = {}
     for panel in axes:
         for line in panel.lines:
             label = str(line.get_label())
             if not label.startswith("_"):
-                found.setdefault(label, (label, to_hex(line.get_color()), str(line.get_linestyle())))
+                series = str(line.get_gid() or "").partition(".")[0]
+                found.setdefault(label, LegendEntry(label, to_hex(line.get_color()), str(line.get_linestyle()), series))
     return list(found.values())
 
 
-def picture(figure: Figure, name: str, description: str, legend: list[tuple[str, str, str]] | None = None) -> Picture:
+def picture(figure: Figure, name: str, description: str, legend: list[LegendEntry] | None = None) -> Picture:
     """The figure as an <svg> element of its own; ids start with the name, so that none meet on a page."""
     entries = legend_of(figure.axes) if legend is None else legend
     out = io.StringIO()
@@ -130,6 +153,7 @@ def picture(figure: Figure, name: str, description: str, legend: list[tuple[str,
     text = text[text.index("<svg"):]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r'(\bid="|href="#|url\(#)', lambda match: match.group(1) + name + "-", text)
+    text = re.sub(rf'id="{name}-(s\d+)(\.[\d.]+)"', rf'id="{name}-\1\2" class="\1"', text)
     text = re.sub(r"'DejaVu Sans'(, [\w' -]+)*", FONTS, text)
     head = re.match(r"<svg[^>]*>", text, flags=re.S)
     assert head is not None

@@ -76,6 +76,7 @@ class Sweep:
     name: str
     runs: list[Run] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # of what was named but holds no run
+    planned: str = ""  # the names of the sweeps among what was opened
 
     def read(self, *tables: str) -> None:
         """Reads these tables of all runs, those that were read already left out."""
@@ -139,4 +140,5 @@ def open_sweep(where: Path | str | Iterable[Path | str], tables: Iterable[str] =
         if failures.get(folder) and run.condition != "complete":
             run.condition = "failed" if run.condition in ("waiting", "unreadable", "killed") else run.condition
             run.problems.append(failures[folder])
-    return Sweep(", ".join(names) or ", ".join(path.name or str(path) for path in paths), runs, problems)
+    planned = ", ".join(names)
+    return Sweep(planned or ", ".join(path.name or str(path) for path in paths), runs, problems, planned)

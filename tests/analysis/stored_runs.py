@@ -29,6 +29,9 @@ name = "{method}"
 {constraint}[primal]
 optimizer = "adam"
 lr = 9e-4
+[dual]
+optimizer = "{dual}"
+lr = {dual_lr}
 [train]
 epochs = {epochs}
 evaluate_every = 5
@@ -44,24 +47,27 @@ STATE = np.dtype([("status", "S16"), ("steps", "i8"), ("state_sha256", "S72"), (
                   ("relaxed_validation", "f8"), ("relaxed_test", "f8")])
 
 
-def course(method: str, seed: int, epochs: int) -> dict[str, dict[str, np.ndarray]]:
+def course(method: str, seed: int, epochs: int, train: int = 3000, dual: str = "adam",
+           dual_lr: float = 8e-4) -> dict[str, dict[str, np.ndarray]]:
     """Columns by table for a whole run of 30 steps an epoch."""
     random = np.random.default_rng([seed, len(method)])
     steps = np.arange(30, 30 * epochs + 1, 30)
     x = steps / steps[-1]
     branches = method != "strict"
     floor = {"strict": 5.6e-3, "ace": 3.9e-3, "ace-resilient": 4.2e-3, "free": 5.0e-3}[method]
+    floor *= (3000 / train) ** 0.4 * (1 + 0.1 * np.log10(dual_lr / 8e-4) ** 2 * (method not in ("strict", "free")))
     loss = floor * (1 + 12 * np.exp(-7 * x)) * (1 + 0.04 * random.standard_normal(len(x)))
     sites = len(SITES) if branches else 0
     depth = np.arange(sites)
-    gamma = (np.exp(-x[:, None] * (6 + depth)) * np.cos(x[:, None] * (14 + depth))
+    damping = 0.0 if dual == "undamped" else 6.0
+    gamma = (np.exp(-x[:, None] * (damping + 0.1 * damping * depth)) * np.cos(x[:, None] * (44 + depth))
              + 0.004 * random.standard_normal((len(x), sites)))
     if method == "free":
         gamma = np.ones_like(gamma)
     multiplier = 0.0 * gamma if method == "free" else 0.3 * np.cumsum(gamma, axis=0) / len(x) / (1 + depth)
-    slack = np.maximum(0, multiplier) if method == "ace-resilient" else np.full_like(multiplier, np.nan)
     if method == "ace-resilient":
-        multiplier = np.maximum(0, multiplier)
+        multiplier = 0.2 * (1 - np.exp(-5 * x[:, None])) / (1 + depth) + 0.05 * np.abs(gamma)
+    slack = 0.98 * multiplier if method == "ace-resilient" else np.full_like(multiplier, np.nan)
     every = slice(4, None, 5)
     at = steps[every]
     shift = 1 + 0.02 * random.standard_normal()
@@ -98,18 +104,20 @@ def best_of(tables: dict[str, dict[str, np.ndarray]], committed: dict[str, int])
 
 
 def write_run(folder: Path, method: str = "ace", seed: int = 42, epochs: int = 100, status: str = "complete",
-              done: float = 1.0, uncommitted: int = 0, live: bool = False, threads: int = 2, train: int = 3000) -> Path:
+              done: float = 1.0, uncommitted: int = 0, live: bool = False, threads: int = 2, train: int = 3000, dual: str = "adam", dual_lr: float = 8e-4) -> Path:
     """A run's folder. done: part of the epochs behind it; uncommitted: rows written but not yet counted;
     live: a lease of this very process."""
     name = folder.name
     folder.mkdir(parents=True, exist_ok=True)
-    tables = course(method, seed, epochs)
+    tables = course(method, seed, epochs, train, dual, dual_lr)
+    tables["/timing"] = {name: values if name == "step" else values * 2 / threads
+                         for name, values in tables["/timing"].items()}
     committed = {table: int(done * len(columns["step"])) for table, columns in tables.items()}
     best = best_of(tables, committed)
     steps = int(tables["/train"]["step"][committed["/train"] - 1]) if committed["/train"] else 0
     resilient = method == "ace-resilient"
     job = JOB.format(name=name, seed=seed, epochs=epochs, method="ace" if resilient else method, train=train,
-                     threads=threads, constraint='constraint = "resilient"\n' if resilient else "")
+                     threads=threads, dual=dual, dual_lr=dual_lr, constraint='constraint = "resilient"\n' if resilient else "")
     (folder / "job.toml").write_text(job)
     running = status == "running"
     with h5py.File(folder / "run.h5", "w", libver="latest") as file:
@@ -154,7 +162,7 @@ def write_plan(folder: Path, name: str, runs: dict[str, dict[str, str]]) -> Path
     planned = []
     for number, (run, labels) in enumerate(runs.items()):
         (folder / "runs" / run).mkdir(parents=True)
-        job = JOB.format(name=run, seed=int(labels.get("seed", 42)), epochs=5, train=3000, threads=1, constraint="",
+        job = JOB.format(name=run, seed=int(labels.get("seed", 42)), epochs=5, train=3000, threads=1, constraint="", dual="adam", dual_lr=8e-4,
                          method=labels.get("method.name", "ace"))
         (folder / "runs" / run / "job.toml").write_text(job)
         planned.append({"id": f"{number:04d}", "folder": run, "name": run, "hash": "0" * 64, "model": "segnn",
