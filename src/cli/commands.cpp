@@ -7,6 +7,7 @@
 #include "tether/cli/export_command.hpp"
 #include "tether/cli/import_command.hpp"
 #include "tether/cli/status_command.hpp"
+#include "tether/cli/sweep_command.hpp"
 #include "tether/cli/train_command.hpp"
 #include "tether/cli/verify_command.hpp"
 
@@ -21,6 +22,7 @@ std::span<const Command> all_commands() {
         {"export", "parameters of a run under the published names", export_command},
         {"import", "a run that starts from given weights", import_command},
         {"status", "progress, rate, losses and lease of runs", status_command},
+        {"sweep", "many runs from one file, here or under Slurm", sweep_command},
         {"train", "train a job, or go on with it", train_command},
         {"verify", "compare with an independent implementation", verify_command},
     };

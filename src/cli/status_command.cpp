@@ -3,6 +3,7 @@
 #include "tether/cli/status_command.hpp"
 
 #include "tether/cli/arguments.hpp"
+#include "tether/cli/table.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
 #include "tether/run/run_status.hpp"
@@ -27,7 +28,7 @@ Usage usage() {
         .meaning =
             "Shows what runs are doing: state, progress, rate, time left, last losses, range of the degrees "
             "of symmetry (gamma) and multipliers (lambda), and who writes them. RUN is a run folder, its "
-            "run.h5, or a folder of runs. States: running, starting (no run file yet), stopped (goes on "
+            "run.h5, or a folder of runs. States: waiting (of a sweep, not begun), running, starting (no run file yet), stopped (goes on "
             "with the same train command), killed (likewise; it had no time to say so), complete, failed, "
             "unreadable. Runs that cannot be read are named on stderr; exit code 3 where none can.",
         .positional = "RUN...",
@@ -37,24 +38,8 @@ Usage usage() {
         .example = "tether status runs"};
 }
 
-std::string number(double value) { return std::isfinite(value) ? fmt::format("{:.4g}", value) : "-"; }
-
 std::string range(double low, double high) {
     return std::isfinite(low) ? fmt::format("{:.2g}..{:.2g}", low, high) : "-";
-}
-
-std::string duration(double seconds) {
-    if (!std::isfinite(seconds)) {
-        return "-";
-    }
-    const auto whole = static_cast<long long>(std::lround(seconds));
-    if (whole >= 86400) {
-        return fmt::format("{}d{:02}h", whole / 86400, whole / 3600 % 24);
-    }
-    if (whole >= 3600) {
-        return fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60);
-    }
-    return whole >= 60 ? fmt::format("{}m{:02}s", whole / 60, whole % 60) : fmt::format("{}s", whole);
 }
 
 std::string percent(const RunReport& report) {
@@ -66,15 +51,15 @@ std::string percent(const RunReport& report) {
 std::vector<std::string> row_of(const RunReport& report) {
     return {std::filesystem::path(report.folder).filename().string(),
             std::string(run::condition_name(report.condition)),
-            report.condition == RunCondition::unreadable
+            report.condition == RunCondition::unreadable || report.condition == RunCondition::waiting
                 ? "-"
                 : fmt::format("{}/{}", report.step, report.total_steps),
             percent(report),
-            number(report.steps_per_s),
-            duration(report.eta_s),
-            number(report.loss),
-            number(report.projected),
-            number(report.relaxed),
+            short_number(report.steps_per_s),
+            short_duration(report.eta_s),
+            short_number(report.loss),
+            short_number(report.projected),
+            short_number(report.relaxed),
             range(report.gamma_low, report.gamma_high),
             range(report.lambda_low, report.lambda_high),
             report.holder.empty() ? "-" : report.holder};
@@ -87,22 +72,7 @@ void print_table(const std::vector<RunReport>& reports) {
     for (const RunReport& report : reports) {
         rows.push_back(row_of(report));
     }
-    std::vector<std::size_t> widths(rows.front().size(), 0);
-    for (const auto& row : rows) {
-        for (std::size_t c = 0; c < row.size(); ++c) {
-            widths[c] = std::max(widths[c], row[c].size());
-        }
-    }
-    for (const auto& row : rows) {
-        std::string line;
-        for (std::size_t c = 0; c < row.size(); ++c) {
-            const bool left = c < 2 || c + 1 == row.size();
-            line += left ? fmt::format("{:<{}}  ", row[c], widths[c])
-                         : fmt::format("{:>{}}  ", row[c], widths[c]);
-        }
-        line.erase(line.find_last_not_of(' ') + 1);
-        fmt::print("{}\n", line);
-    }
+    fmt::print("{}", table_text(rows, "llrrrrrrrrrl"));
 }
 
 // JSON knows no NaN: what is not known is null.

@@ -208,8 +208,14 @@ BenchmarkResult benchmark(const Job& job, const BenchmarkOptions& options, paral
         setup.network->model().step_work(rows.graphs, rows.nodes, rows.edges, setup.network->sites() > 0);
     r.gflop_step = work.flop * 1e-9;
     r.gbyte_step = work.bytes * 1e-9;
-    r.peak_gflops = peak_gflops(world, team);
-    r.peak_gbs = peak_gbs(world, team);
+    if (options.peaks) {
+        r.peak_gflops = peak_gflops(world, team);
+        r.peak_gbs = peak_gbs(world, team);
+    }
+    r.steps_per_epoch = setup.steps_per_epoch();
+    r.evaluated = static_cast<Index>(setup.set.samples(data::Split::validation).size() +
+                                     setup.set.samples(data::Split::test).size());
+    r.branches = setup.network->sites() > 0;
     if (job.train.precision == Precision::float32) {
         time_steps<float>(setup, options, world, lanes, team, r);
     } else {

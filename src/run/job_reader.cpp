@@ -1,5 +1,7 @@
 #include "job_reader.hpp"
 
+#include "toml_source.hpp"
+
 #include "tether/core/error.hpp"
 #include "tether/core/text.hpp"
 
@@ -275,7 +277,7 @@ void JobReader::check_unused(const Layer& layer, bool overrides) const {
 }
 
 Job read_job(const std::string& path, std::span<const std::string> overrides) {
-    const std::string text = read_job_file(path);
+    const std::string text = read_toml_file(path, "job file");
     return JobReader(given_in_text(text, path, job_sections()), given_in_overrides(overrides), path)
         .read(path);
 }

@@ -1,55 +1,15 @@
 #include "job_source.hpp"
 
+#include "toml_source.hpp"
+
 #include "tether/core/error.hpp"
 #include "tether/core/text.hpp"
 #include "tether/run/job_keys.hpp"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 
 namespace tether::run {
 namespace {
-
-// Far above any real job. The parser builds one table per dot of a dotted key and destroys them by
-// recursion, so these limits also bound its stack.
-constexpr std::uintmax_t largest_file = 1U << 20U;
-constexpr std::size_t longest_line = 4096;
-constexpr int most_dots = 32; // of one dotted key; a comma ends the count (lists of reals)
-
-void check_lines(std::string_view text, const std::string& source) {
-    long line = 1;
-    std::size_t begin = 0;
-    while (begin < text.size()) {
-        const std::size_t end = std::min(text.find('\n', begin), text.size());
-        const std::string_view row = text.substr(begin, end - begin);
-        check(row.size() <= longest_line, "{}:{}: the line has {} characters, a job file's lines at most {}",
-              source, line, row.size(), longest_line);
-        int dots = 0;
-        for (const char c : row) {
-            dots = c == ',' ? 0 : dots + (c == '.' ? 1 : 0);
-            check(dots <= most_dots, "{}:{}: a name with more than {} dots", source, line, most_dots);
-        }
-        begin = end + 1;
-        ++line;
-    }
-}
-
-toml::table parse_toml(std::string_view text, const std::string& source) {
-    try {
-        return toml::parse(text, source);
-    } catch (const toml::parse_error& error) {
-        const std::string what(error.description());
-        const bool twice = what.find("redefine") != std::string::npos;
-        fail(ExitCode::usage, "{}:{}: {}: {}", source, error.source().begin.line,
-             twice ? "given twice" : "not valid TOML", what);
-    }
-}
 
 Raw raw_of(const toml::node& node) {
     if (const auto* value = node.as_boolean()) {
@@ -111,26 +71,8 @@ std::string found_text(const Raw& raw) {
     return std::visit(Text{}, raw.value);
 }
 
-std::string read_job_file(const std::string& path) {
-    namespace fs = std::filesystem;
-    std::error_code error;
-    const auto status = fs::status(path, error);
-    check(fs::exists(status), "job file {} does not exist", path);
-    check(!fs::is_directory(status), "job file {} is a folder", path);
-    std::ifstream file(path, std::ios::binary);
-    check(file.good(), "job file {} cannot be read: {}", path, std::strerror(errno));
-    std::string text(largest_file + 1, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    check(!file.bad(), "job file {} cannot be read: {}", path, std::strerror(errno));
-    text.resize(static_cast<std::size_t>(file.gcount()));
-    check(text.size() <= largest_file, "job file {} is larger than a job can be ({} bytes)", path,
-          static_cast<std::size_t>(largest_file));
-    return text;
-}
-
 std::vector<Given> given_in_text(const std::string& text, const std::string& source,
                                  std::span<const std::string> sections) {
-    check_lines(text, source);
     const toml::table root = parse_toml(text, source);
     std::vector<Given> given;
     for (auto&& [key, node] : root) {
@@ -164,7 +106,7 @@ std::vector<Given> given_in_overrides(std::span<const std::string> overrides) {
         check(!name.empty() && !value.empty(), "{}: expected section.key=value", origin);
         check(std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20; }),
               "{}: contains a control character", origin);
-        check_lines(text, origin);
+        check_toml_lines(text, origin);
         Given entry;
         const std::size_t dot = name.find('.');
         entry.section = dot == std::string::npos ? "" : name.substr(0, dot);

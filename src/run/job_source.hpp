@@ -31,9 +31,6 @@ struct Given {
     [[nodiscard]] std::string full_name() const { return section.empty() ? name : section + "." + name; }
 };
 
-// Whole file as text. Throws Error(usage): missing, not a file, larger than a job can be.
-[[nodiscard]] std::string read_job_file(const std::string& path);
-
 // In the order of the lines. Unknown names pass; TOML errors, absurd lines, and sections given as
 // values throw Error(usage) with file and line.
 [[nodiscard]] std::vector<Given> given_in_text(const std::string& text, const std::string& source,

@@ -90,6 +90,27 @@ std::vector<std::string> attribute_strings(hid_t object, const std::string& name
                       [&](hid_t memory, void* out) { return H5Aread(id.id(), memory, out); });
 }
 
+Handle open_run_file(const h5::Place& place) {
+    const Handle access = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, place, "set up access");
+    ok(H5Pset_libver_bounds(access.id(), H5F_LIBVER_LATEST, H5F_LIBVER_LATEST), place, "ask for the format");
+    // Our own retries instead of HDF5's hundred with growing pauses (minutes on a damaged file).
+    ok(H5Pset_metadata_read_attempts(access.id(), 3), place, "set up access");
+    return own(H5Fopen(place.path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access.id()), H5Fclose, place,
+               "open it as a run file (truncated, damaged, or none)");
+}
+
+LiveState read_state(hid_t file, const h5::Place& place) {
+    const Handle state =
+        own(H5Dopen2(file, "/live/state", H5P_DEFAULT), H5Dclose, place, "open dataset /live/state");
+    const Extent one = extent_of(state.id(), place);
+    check(one.size.size() == 1 && one.size[0] == 1, ExitCode::data, "{}: /live/state is no single record",
+          place.path);
+    const Handle type = h5::state_type(place);
+    h5::StateRecord record{};
+    ok(H5Dread(state.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, &record), place, "read /live/state");
+    return h5::from_record(record);
+}
+
 Handle open_meta(hid_t file, const h5::Place& place) {
     return own(H5Oopen(file, "/meta", H5P_DEFAULT), H5Oclose, place, "open /meta");
 }
@@ -116,12 +137,7 @@ Handle RunFileReader::dataset(const std::string& name) const {
 
 void RunFileReader::open() {
     file_.reset();
-    const Handle access = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, place_, "set up access");
-    ok(H5Pset_libver_bounds(access.id(), H5F_LIBVER_LATEST, H5F_LIBVER_LATEST), place_, "ask for the format");
-    // Our own retries instead of HDF5's hundred with growing pauses (minutes on a damaged file).
-    ok(H5Pset_metadata_read_attempts(access.id(), 3), place_, "set up access");
-    file_ = own(H5Fopen(place_.path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access.id()), H5Fclose,
-                place_, "open it as a run file (truncated, damaged, or none)");
+    file_ = open_run_file(place_);
     const Index schema = integer("schema_version");
     check(schema == run_file_schema_version, ExitCode::data,
           "{}: is of schema version {}, this program reads version {}", place_.path, schema,
@@ -137,14 +153,7 @@ void RunFileReader::open() {
     ok(H5Dread(counters.id(), H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, committed.data()), place_,
        "read /live/committed");
 
-    const Handle state = dataset("/live/state");
-    const Extent one = extent_of(state.id(), place_);
-    check(one.size.size() == 1 && one.size[0] == 1, ExitCode::data, "{}: /live/state is no single record",
-          place_.path);
-    const Handle type = h5::state_type(place_);
-    h5::StateRecord record{};
-    ok(H5Dread(state.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, &record), place_, "read /live/state");
-    state_ = h5::from_record(record);
+    state_ = read_state(file_.id(), place_);
 
     const Handle sites = dataset("/constraint/site");
     const Handle site_type = own(H5Dget_type(sites.id()), H5Tclose, place_, "read /constraint/site");
@@ -266,6 +275,22 @@ std::vector<Index> RunFileReader::steps(const std::string& table, Index first, I
         read(table, "step", H5T_NATIVE_INT64, first, count, out.data());
     }
     return out;
+}
+
+std::optional<LiveState> peek_state(const std::string& path) {
+    h5::silence();
+    std::error_code error;
+    if (!std::filesystem::exists(path, error) || std::filesystem::file_size(path, error) == 0) {
+        return std::nullopt;
+    }
+    std::optional<LiveState> found;
+    try {
+        const h5::Place place{path, ExitCode::data};
+        retried([&] { found = read_state(open_run_file(place).id(), place); });
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+    return found;
 }
 
 } // namespace tether::run

@@ -68,8 +68,12 @@ RunReport inspect_run(const std::string& folder) {
     }
     std::error_code error;
     if (!std::filesystem::exists(folder + "/run.h5", error)) {
-        out.condition = live ? RunCondition::starting : RunCondition::unreadable;
-        out.problem = live ? "" : folder + "/run.h5: there is no such run file";
+        const bool begun = std::filesystem::exists(folder + "/checkpoint", error) ||
+                           !std::filesystem::exists(folder + "/job.toml", error);
+        out.condition = live    ? RunCondition::starting
+                        : begun ? RunCondition::unreadable
+                                : RunCondition::waiting;
+        out.problem = live || !begun ? "" : folder + "/run.h5: there is no such run file";
         return out;
     }
     try {

@@ -59,22 +59,24 @@ TEST(StatusCommand, shows_every_run_and_goes_on_past_damaged_ones) {
     make_run(runs.file("d-truncated"), 10, RunStatus::complete);
     fs::resize_file(runs.file("d-truncated/run.h5"), 3000);
     fs::create_directories(runs.file("e-empty"));
-    std::ofstream(runs.file("e-empty/job.toml")) << "";
+    std::ofstream(runs.file("e-empty/run.h5")) << "";
+    fs::create_directories(runs.file("g-waiting"));
+    std::ofstream(runs.file("g-waiting/job.toml")) << "";
     make_run(runs.file("f-fresh"), 0, RunStatus::failed);
 
     const Result table = status({runs.path()});
     EXPECT_EQ(table.code, 0);
     EXPECT_NE(table.out.find("250/1000"), std::string::npos) << table.out;
     EXPECT_NE(table.out.find("25.0"), std::string::npos) << table.out;
-    EXPECT_EQ(std::ranges::count(table.out, '\n'), 7) << table.out;
+    EXPECT_EQ(std::ranges::count(table.out, '\n'), 8) << table.out;
     EXPECT_NE(table.err.find("d-truncated/run.h5"), std::string::npos) << table.err;
     EXPECT_NE(table.err.find("e-empty/run.h5"), std::string::npos) << table.err;
 
     const Result json = status({"--json", runs.path()});
     const auto list = nlohmann::json::parse(json.out);
-    ASSERT_EQ(list.size(), 6U);
+    ASSERT_EQ(list.size(), 7U);
     const std::vector<std::string> states{"complete",   "stopped",    "killed",
-                                          "unreadable", "unreadable", "failed"};
+                                          "unreadable", "unreadable", "failed", "waiting"};
     for (std::size_t i = 0; i < states.size(); ++i) {
         EXPECT_EQ(list[i]["status"], states[i]) << list[i].dump(1);
     }

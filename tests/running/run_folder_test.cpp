@@ -127,6 +127,8 @@ TEST(RunFolder, runs_are_found_below_a_folder) {
     EXPECT_EQ(find_runs(runs.file("a") + "/"), std::vector<std::string>{runs.file("a")});
     EXPECT_EQ(find_runs(runs.file("a/run.h5")), std::vector<std::string>{runs.file("a")});
     EXPECT_TRUE(find_runs(runs.file("nothing")).empty());
+    EXPECT_EQ(inspect_run(runs.file("a")).condition, RunCondition::waiting);
+    fs::create_directories(runs.file("a/checkpoint")); // it had begun: its run file is lost
     EXPECT_EQ(inspect_run(runs.file("a")).condition, RunCondition::unreadable);
 }
 

@@ -6,6 +6,7 @@
 #include "tether/run/run_hdf5.hpp"
 
 #include <map>
+#include <optional>
 
 namespace tether::run {
 
@@ -50,5 +51,9 @@ private:
     std::vector<std::string> tables_;
     std::map<std::string, Index> rows_;
 };
+
+// Only /live/state, for a look at many runs (a fraction of a millisecond each). Nothing where there is
+// no run file or none that can be read.
+[[nodiscard]] std::optional<LiveState> peek_state(const std::string& path);
 
 } // namespace tether::run

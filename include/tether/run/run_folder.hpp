@@ -44,7 +44,8 @@ private:
 };
 
 // The truth about a run: `running` in the file with nobody holding the lease is a killed run.
-enum class RunCondition { running, killed, stopped, complete, failed, starting, unreadable };
+// `waiting` is a folder with a job and nothing else: of a sweep, not begun.
+enum class RunCondition { running, killed, stopped, complete, failed, starting, waiting, unreadable };
 [[nodiscard]] std::string_view condition_name(RunCondition condition);
 [[nodiscard]] RunCondition run_condition(RunStatus status, bool lease_live);
 
