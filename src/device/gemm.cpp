@@ -99,27 +99,43 @@ constexpr auto product_blocks(std::integer_sequence<int, Rows...>) {
     return std::array<Function, sizeof...(Rows)>{&product_block<T, Rows + 1, Vectors>...};
 }
 
-// One panel of the transposed product for one lane: out[i, 0..panel) over i < columns_a.
+// One register block of the transposed product, out[i, 0..panel) over i < Rows, of some rows of one
+// lane: row by row, all components of a row before the next row. `from` (may be null) is the start.
 template <class T, int Rows, int Vectors>
 void transposed_block(const T* a, Index row_stride, Index component_stride, Index components, Index rows,
-                      const T* panel, Index panel_stride, Index panel_component, T* out) {
+                      const T* panel, Index panel_stride, Index panel_component, const T* from, T* out,
+                      Index out_stride) {
     Tile<T, Rows, Vectors> tile{};
-    for (Index m = 0; m < components; ++m) {
-        accumulate_tile(tile, a + m * component_stride, Index{1}, row_stride, rows,
-                        panel + m * panel_component, panel_stride);
+    if (from != nullptr) {
+#pragma GCC unroll 16
+        for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+            for (int j = 0; j < Vectors; ++j) {
+                tile.v[i][j] = load(from + i * out_stride + j * width<T>);
+            }
+        }
+    }
+    if (components == 1) {
+        accumulate_tile(tile, a, Index{1}, row_stride, rows, panel, panel_stride);
+    } else {
+        for (Index r = 0; r < rows; ++r) {
+            accumulate_tile(tile, a + r * row_stride, Index{1}, component_stride, components,
+                            panel + r * panel_stride, panel_component);
+        }
     }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 4
         for (int j = 0; j < Vectors; ++j) {
-            store(out + i * (Vectors * width<T>)+j * width<T>, tile.v[i][j]);
+            store(out + i * out_stride + j * width<T>, tile.v[i][j]);
         }
     }
 }
 
 template <class T, int Vectors, int... Rows>
 constexpr auto transposed_blocks(std::integer_sequence<int, Rows...>) {
-    using Function = void (*)(const T*, Index, Index, Index, Index, const T*, Index, Index, T*);
+    using Function =
+        void (*)(const T*, Index, Index, Index, Index, const T*, Index, Index, const T*, T*, Index);
     return std::array<Function, sizeof...(Rows)>{&transposed_block<T, Rows + 1, Vectors>...};
 }
 
@@ -212,11 +228,12 @@ void transposed_panel(std::span<const Index> lane_begin, Index components, const
             const auto block = blocks[static_cast<std::size_t>(count - 1)];
             if (in_place) {
                 block(left, a.row_stride, a.component_stride, components, rows,
-                      b.data + begin * b.row_stride + first, b.row_stride, b.component_stride, current);
+                      b.data + begin * b.row_stride + first, b.row_stride, b.component_stride, nullptr,
+                      current, panel_width);
             } else {
                 block(left, a.row_stride, a.component_stride, components, rows,
                       packed + (begin - rows_begin) * components * panel_width, panel_width,
-                      rows * panel_width, current);
+                      rows * panel_width, nullptr, current, panel_width);
             }
             // Binary counter: leaf l completes as many subtrees as l has trailing one bits.
             Index level = 0;
@@ -311,6 +328,55 @@ void multiply(Index rows, std::span<const ProductTerm<T>> terms, Index n, T* c, 
     }
 }
 
+template <class T, int Vectors>
+void accumulate_panel(Index rows, Index components, const Factor<T>& a, const Factor<T>& b, Index first, T* c,
+                      Index c_stride, std::vector<T>& scratch) {
+    static constexpr auto blocks = transposed_blocks<T, Vectors>(all_rows);
+    constexpr Index panel_width = Vectors * width<T>;
+    const Index columns = std::min<Index>(panel_width, b.columns - first);
+    const T* panel = b.data + first;
+    Index panel_stride = b.row_stride;
+    Index panel_component = b.component_stride;
+    if (columns < panel_width) { // must be padded
+        const auto needed = static_cast<std::size_t>(rows * components * panel_width);
+        if (scratch.size() < needed) {
+            scratch.resize(needed);
+        }
+        pack_rows<T, Vectors>(b, 0, rows, components, first, columns, scratch.data());
+        panel = scratch.data();
+        panel_stride = panel_width;
+        panel_component = rows * panel_width;
+    }
+    for (Index i = 0; i < a.columns;) {
+        const Index count = next_block(a.columns - i);
+        T* to = c + i * c_stride + first;
+        blocks[static_cast<std::size_t>(count - 1)](a.data + i, a.row_stride, a.component_stride, components,
+                                                    rows, panel, panel_stride, panel_component, to, to,
+                                                    c_stride);
+        i += count;
+    }
+}
+
+template <class T>
+Index padded_columns(Index n) {
+    return (n + width<T> - 1) / width<T> * width<T>;
+}
+
+template <class T>
+void accumulate_transposed(Index rows, Index components, Factor<T> a, Factor<T> b, T* c,
+                           std::vector<T>& scratch) {
+    const Index stride = padded_columns<T>(b.columns);
+    for (Index first = 0; first < b.columns;) {
+        if (narrow<T>(first, b.columns)) {
+            accumulate_panel<T, 1>(rows, components, a, b, first, c, stride, scratch);
+            first += width<T>;
+        } else {
+            accumulate_panel<T, 2>(rows, components, a, b, first, c, stride, scratch);
+            first += 2 * width<T>;
+        }
+    }
+}
+
 template <class T>
 void multiply_transposed(std::span<const Index> lane_begin, Index components, Factor<T> a, Factor<T> b, T* c,
                          Index c_stride, bool accumulate, std::vector<T>& scratch) {
@@ -330,7 +396,9 @@ void multiply_transposed(std::span<const Index> lane_begin, Index components, Fa
     template void pack<T>(const T*, Index, Index, Index, Index, T*);                                         \
     template void multiply<T>(Index, std::span<const ProductTerm<T>>, Index, T*, Index, const T*, bool);     \
     template void multiply_transposed<T>(std::span<const Index>, Index, Factor<T>, Factor<T>, T*, Index,     \
-                                         bool, std::vector<T>&);
+                                         bool, std::vector<T>&);                                             \
+    template Index padded_columns<T>(Index);                                                                 \
+    template void accumulate_transposed<T>(Index, Index, Factor<T>, Factor<T>, T*, std::vector<T>&);
 TETHER_INSTANTIATE(float)
 TETHER_INSTANTIATE(double)
 

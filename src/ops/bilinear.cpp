@@ -14,42 +14,81 @@
 namespace tether::ops {
 namespace {
 
-// The map as tables that a kernel walks: entries grouped by output block.
-struct Tables {
-    std::vector<kernels::BilinearBlock> blocks;
-    std::vector<kernels::BilinearEntry<double>> entries;
-};
+// Rows that are worked on together: their sums and factors stay in the first-level cache.
+constexpr Index rows_at_once = 8;
 
-// Output columns that no term reaches get a block without entries, so that every column is written.
-Tables tabulate(const BilinearMap& map) {
-    std::map<Index, std::vector<BilinearTerm>> by_column;
-    for (const BilinearTerm& t : map.terms) {
-        by_column[t.out_column].push_back(t);
-    }
-    Tables tables;
-    Index next = 0;
-    const auto empty_until = [&](Index column) {
-        if (column > next) {
-            const auto e = static_cast<Index>(tables.entries.size());
-            tables.blocks.push_back({next, column - next, e, e});
+// The map as tables that a kernel walks: entries grouped by output block.
+class Tables {
+public:
+    // Output columns that no term reaches get a block without entries, so that every column is written.
+    explicit Tables(const BilinearMap& map) {
+        std::map<Index, std::vector<BilinearTerm>> by_column;
+        for (const BilinearTerm& t : map.terms) {
+            by_column[t.out_column].push_back(t);
         }
-    };
-    for (const auto& [column, terms] : by_column) {
-        check(column >= next, "bilinear: output blocks overlap at column {}", column);
-        empty_until(column);
-        const auto first = static_cast<Index>(tables.entries.size());
-        for (const BilinearTerm& t : terms) {
-            check(t.length == terms.front().length, "bilinear: blocks of different length at column {}",
-                  column);
-            tables.entries.push_back({t.x_column, t.attribute, t.coefficient});
+        Index next = 0;
+        const auto empty_until = [&](Index column) {
+            if (column > next) {
+                const auto e = static_cast<Index>(entries_.size());
+                blocks_.push_back({next, column - next, e, e});
+            }
+        };
+        for (const auto& [column, terms] : by_column) {
+            check(column >= next, "bilinear: output blocks overlap at column {}", column);
+            empty_until(column);
+            const auto first = static_cast<Index>(entries_.size());
+            for (const BilinearTerm& t : terms) {
+                check(t.length == terms.front().length, "bilinear: blocks of different length at column {}",
+                      column);
+                entries_.push_back({t.x_column, factor_of(t)});
+            }
+            next = column + terms.front().length;
+            blocks_.push_back({column, terms.front().length, first, static_cast<Index>(entries_.size())});
         }
-        next = column + terms.front().length;
-        tables.blocks.push_back(
-            {column, terms.front().length, first, static_cast<Index>(tables.entries.size())});
+        empty_until(map.columns);
+        for (const auto& f : double_) {
+            single_.push_back({f.attribute, static_cast<float>(f.coefficient)});
+        }
     }
-    empty_until(map.columns);
-    return tables;
-}
+
+    template <class T>
+    [[nodiscard]] kernels::BilinearTable<T> of() const {
+        const auto table = [&](const kernels::BilinearFactor<T>* factors) {
+            return kernels::BilinearTable<T>{blocks_.data(), static_cast<Index>(blocks_.size()),
+                                             entries_.data(), factors, static_cast<Index>(double_.size())};
+        };
+        if constexpr (std::is_same_v<T, float>) {
+            return table(single_.data());
+        } else {
+            return table(double_.data());
+        }
+    }
+    [[nodiscard]] Index factors() const { return static_cast<Index>(double_.size()); }
+    // Multiplications and additions of one row.
+    [[nodiscard]] double flop() const {
+        double per_row = 0;
+        for (const auto& b : blocks_) {
+            per_row += 2.0 * static_cast<double>(b.length * (b.last - b.first));
+        }
+        return per_row;
+    }
+
+private:
+    Index factor_of(const BilinearTerm& t) {
+        for (std::size_t f = 0; f < double_.size(); ++f) {
+            if (double_[f].attribute == t.attribute && double_[f].coefficient == t.coefficient) {
+                return static_cast<Index>(f);
+            }
+        }
+        double_.push_back({t.attribute, t.coefficient});
+        return static_cast<Index>(double_.size()) - 1;
+    }
+
+    std::vector<kernels::BilinearBlock> blocks_;
+    std::vector<kernels::BilinearEntry> entries_;
+    std::vector<kernels::BilinearFactor<double>> double_;
+    std::vector<kernels::BilinearFactor<float>> single_;
+};
 
 BilinearMap transposed(const BilinearMap& map, Index columns) {
     BilinearMap back{columns, {}};
@@ -64,6 +103,7 @@ class AttributeGradient : public OpOf<AttributeGradient> {
 public:
     explicit AttributeGradient(BilinearMap map) : map_(std::move(map)) {}
     [[nodiscard]] std::string_view name() const override { return "attribute_gradient"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         for (Index row = 0; row < r.out_rows(0); ++row) {
@@ -90,55 +130,48 @@ private:
 // Inputs dy, attributes; outputs d at_receiver, d at_sender[, d on_edge].
 class GatheredBackward : public OpOf<GatheredBackward> {
 public:
-    explicit GatheredBackward(const BilinearMap& back) : tables_(tabulate(back)), columns_(back.columns) {
-        for (const auto& e : tables_.entries) {
-            single_.push_back({e.column, e.attribute, static_cast<float>(e.coefficient)});
-        }
-    }
+    explicit GatheredBackward(const BilinearMap& back) : tables_(back), columns_(back.columns) {}
     [[nodiscard]] std::string_view name() const override { return "gathered_bilinear_backward"; }
+    [[nodiscard]] bool sums_tiles() const override { return true; }
     template <class T>
     void execute(Run<T>& r) const {
-        const auto entry_count = static_cast<Index>(tables_.entries.size());
-        const auto needed = static_cast<std::size_t>(entry_count + columns_);
+        const auto needed = static_cast<std::size_t>(rows_at_once * (tables_.factors() + columns_));
         if (r.scratch->size() < needed) {
             r.scratch->resize(needed);
         }
         T* dx = r.scratch->data();
-        T* factor = dx + columns_;
-        const kernels::BilinearEntry<T>* entries = nullptr;
-        if constexpr (std::is_same_v<T, float>) {
-            entries = single_.data();
-        } else {
-            entries = tables_.entries.data();
-        }
+        T* factor = dx + rows_at_once * columns_;
         for (int o = 0; o < 2; ++o) {
-            if (r.has_out(o)) {
+            if (r.has_out(o) && r.tile.lane == 0 && r.tile.begins) {
                 std::fill_n(r.out(o), r.out_rows(o) * columns_, T(0));
             }
         }
+        const auto table = tables_.of<T>();
         const Topology& t = r.batch->topology;
-        for (Index e = 0; e < r.in_rows(0); ++e) {
-            kernels::bilinear_row(tables_.blocks.data(), static_cast<Index>(tables_.blocks.size()), entries,
-                                  entry_count, r.in(0) + e * r.in_columns(0), r.in(1) + e * r.in_columns(1),
-                                  static_cast<const T*>(nullptr), factor, dx);
-            const auto i = static_cast<std::size_t>(e);
-            if (r.has_out(0)) {
-                add_row(r.out(0) + t.receiver[i] * columns_, dx);
-            }
-            if (r.has_out(1)) {
-                add_row(r.out(1) + t.sender[i] * columns_, dx);
-            }
-            if (r.has_out(2)) {
-                std::copy_n(dx, r.out_columns(2), r.out(2) + e * r.out_columns(2));
+        for (Index first = 0; first < r.in_rows(0); first += rows_at_once) {
+            const Index count = std::min(rows_at_once, r.in_rows(0) - first);
+            kernels::bilinear_factors(table, count, r.in(1) + first * r.in_columns(1), r.in_columns(1),
+                                      factor);
+            kernels::bilinear_rows(
+                table, {count, r.in(0) + first * r.in_columns(0), r.in_columns(0), nullptr, 0, dx, columns_},
+                static_cast<const T*>(factor));
+            for (Index k = 0; k < count; ++k) {
+                const auto e = static_cast<std::size_t>(r.tile.first + first + k);
+                const T* from = dx + k * columns_;
+                if (r.has_out(0)) {
+                    add_row(r.out(0) + t.receiver[e] * columns_, from);
+                }
+                if (r.has_out(1)) {
+                    add_row(r.out(1) + t.sender[e] * columns_, from);
+                }
+                if (r.has_out(2)) {
+                    std::copy_n(from, r.out_columns(2), r.out(2) + (first + k) * r.out_columns(2));
+                }
             }
         }
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
-        double per_row = 2.0 * static_cast<double>(columns_);
-        for (const auto& b : tables_.blocks) {
-            per_row += 2.0 * static_cast<double>(b.length * (b.last - b.first));
-        }
-        return per_row * static_cast<double>(r.in_rows(0));
+        return (2.0 * static_cast<double>(columns_) + tables_.flop()) * static_cast<double>(r.in_rows(0));
     }
 
 private:
@@ -149,7 +182,6 @@ private:
         }
     }
     Tables tables_;
-    std::vector<kernels::BilinearEntry<float>> single_;
     Index columns_;
 };
 
@@ -157,73 +189,60 @@ private:
 class BilinearOp : public OpOf<BilinearOp> {
 public:
     BilinearOp(BilinearMap map, int parts, bool gathered, const BilinearOptions& options)
-        : map_(std::move(map)), tables_(tabulate(map_)), parts_(parts), gathered_(gathered),
-          has_add_(options.add), has_bias_(options.bias) {
-        for (const auto& e : tables_.entries) {
-            single_.push_back({e.column, e.attribute, static_cast<float>(e.coefficient)});
-        }
-    }
+        : map_(std::move(map)), tables_(map_), parts_(parts), gathered_(gathered), has_add_(options.add),
+          has_bias_(options.bias) {}
     [[nodiscard]] std::string_view name() const override {
         return gathered_ ? "gathered_bilinear" : "bilinear";
     }
-
-    template <class T>
-    [[nodiscard]] const kernels::BilinearEntry<T>* entries() const {
-        if constexpr (std::is_same_v<T, float>) {
-            return single_.data();
-        } else {
-            return tables_.entries.data();
-        }
-    }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
+    [[nodiscard]] bool cheap() const override { return !gathered_; }
 
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.out_columns(0);
         const Index x_columns = r.in_columns(0);
-        const Index a_columns = r.in_columns(parts_);
-        const auto entry_count = static_cast<Index>(tables_.entries.size());
-        const auto needed = static_cast<std::size_t>(entry_count + x_columns + columns);
+        const auto needed =
+            static_cast<std::size_t>(rows_at_once * (tables_.factors() + x_columns) + columns);
         if (r.scratch->size() < needed) {
             r.scratch->resize(needed);
         }
-        T* factor = r.scratch->data();
-        T* sum = factor + entry_count;
-        T* start = sum + x_columns;
-        const T* bias = has_bias_ ? r.in(parts_ + 1 + (has_add_ ? 1 : 0)) : nullptr;
-        const Index bias_columns = has_bias_ ? r.in_columns(parts_ + 1 + (has_add_ ? 1 : 0)) : 0;
-        std::fill_n(start, columns, T(0));
-        if (bias != nullptr) {
-            std::copy_n(bias, bias_columns, start);
+        T* gathered = r.scratch->data();
+        T* factor = gathered + rows_at_once * x_columns;
+        T* bias = factor + rows_at_once * tables_.factors();
+        if (has_bias_) {
+            const int at = parts_ + 1 + (has_add_ ? 1 : 0);
+            std::copy_n(r.in(at), r.in_columns(at), bias);
+            std::fill(bias + r.in_columns(at), bias + columns, T(0));
         }
-        for (Index row = 0; row < r.out_rows(0); ++row) {
-            const T* x = r.in(0) + row * x_columns;
+        const auto table = tables_.of<T>();
+        const Index a_columns = r.in_columns(parts_);
+        for (Index first = 0; first < r.out_rows(0); first += rows_at_once) {
+            const Index count = std::min(rows_at_once, r.out_rows(0) - first);
+            T* out = r.out(0) + first * columns;
+            kernels::BilinearRows<T> rows{count,  r.in(0) + first * x_columns, x_columns, nullptr, 0, out,
+                                          columns};
             if (gathered_) {
-                const auto e = static_cast<std::size_t>(row);
-                const T* __restrict__ at_receiver = r.in(0) + r.batch->topology.receiver[e] * x_columns;
-                const T* __restrict__ at_sender = r.in(1) + r.batch->topology.sender[e] * x_columns;
-                const Index edge_columns = parts_ == 3 ? r.in_columns(2) : 0;
-                const T* __restrict__ on_edge = parts_ == 3 ? r.in(2) + row * edge_columns : nullptr;
-                for (Index c = 0; c < edge_columns; ++c) {
-                    sum[c] = (at_receiver[c] + at_sender[c]) + on_edge[c];
-                }
-                for (Index c = edge_columns; c < x_columns; ++c) {
-                    sum[c] = at_receiver[c] + at_sender[c];
-                }
-                x = sum;
+                gather(r, first, count, gathered);
+                rows.x = gathered;
             }
-            const T* add = bias != nullptr ? start : nullptr;
+            if (has_bias_) {
+                rows.add = bias;
+            }
             if (has_add_) {
-                add = r.in(parts_ + 1) + row * columns;
-                if (bias != nullptr) {
-                    for (Index c = 0; c < columns; ++c) {
-                        start[c] = add[c] + (c < bias_columns ? bias[c] : T(0));
+                const T* add = r.in(parts_ + 1) + first * columns;
+                rows.add = add;
+                rows.add_stride = columns;
+                if (has_bias_) {
+                    for (Index k = 0; k < count; ++k) {
+                        for (Index c = 0; c < columns; ++c) {
+                            out[k * columns + c] = add[k * columns + c] + bias[c];
+                        }
                     }
-                    add = start;
+                    rows.add = out;
                 }
             }
-            kernels::bilinear_row(tables_.blocks.data(), static_cast<Index>(tables_.blocks.size()),
-                                  entries<T>(), entry_count, x, r.in(parts_) + row * a_columns, add, factor,
-                                  r.out(0) + row * columns);
+            kernels::bilinear_factors(table, count, r.in(parts_) + first * a_columns, a_columns, factor);
+            kernels::bilinear_rows(table, rows, static_cast<const T*>(factor));
         }
     }
 
@@ -275,17 +294,34 @@ public:
     }
 
     [[nodiscard]] double flop(const Run<float>& r) const override {
-        double per_row = gathered_ ? static_cast<double>((parts_ - 1) * r.in_columns(0)) : 0;
-        for (const BilinearTerm& t : map_.terms) {
-            per_row += 2.0 * static_cast<double>(t.length);
-        }
-        return per_row * static_cast<double>(r.out_rows(0));
+        const double sums = gathered_ ? static_cast<double>((parts_ - 1) * r.in_columns(0)) : 0;
+        return (sums + tables_.flop()) * static_cast<double>(r.out_rows(0));
     }
 
 private:
+    // Sums of what belongs to the ends of some edges, and to the edges.
+    template <class T>
+    void gather(const Run<T>& r, Index first, Index count, T* sum) const {
+        const Index columns = r.in_columns(0);
+        const Index edge_columns = parts_ == 3 ? r.in_columns(2) : 0;
+        const Topology& t = r.batch->topology;
+        for (Index k = 0; k < count; ++k) {
+            const auto e = static_cast<std::size_t>(r.tile.first + first + k);
+            const T* __restrict__ at_receiver = r.in(0) + t.receiver[e] * columns;
+            const T* __restrict__ at_sender = r.in(1) + t.sender[e] * columns;
+            const T* __restrict__ on_edge = parts_ == 3 ? r.in(2) + (first + k) * edge_columns : nullptr;
+            T* __restrict__ to = sum + k * columns;
+            for (Index c = 0; c < edge_columns; ++c) {
+                to[c] = (at_receiver[c] + at_sender[c]) + on_edge[c];
+            }
+            for (Index c = edge_columns; c < columns; ++c) {
+                to[c] = at_receiver[c] + at_sender[c];
+            }
+        }
+    }
+
     BilinearMap map_;
     Tables tables_;
-    std::vector<kernels::BilinearEntry<float>> single_;
     int parts_;
     bool gathered_, has_add_, has_bias_;
 };

@@ -29,10 +29,17 @@ public:
                     covered[static_cast<std::size_t>(block.column + m * block.component_stride + j)] = true;
                 }
             }
+            for (const BlockTerm& term : block.terms) {
+                weights_ += term.weight.k * term.weight.n;
+            }
         }
         covers_all_ = std::ranges::all_of(covered, [](bool c) { return c; });
     }
     [[nodiscard]] std::string_view name() const override { return "block_linear"; }
+    // Large weights would be read again for every tile; they go through more rows at a time.
+    [[nodiscard]] Tiling tiling() const override {
+        return weights_ <= most_tiled_weights ? Tiling::rows : Tiling::whole;
+    }
 
     template <class T>
     void execute(Run<T>& r) const {
@@ -86,10 +93,12 @@ public:
     }
 
 private:
+    static constexpr Index most_tiled_weights = 1 << 14;
     BlockLinear map_;
     std::vector<std::vector<int>> packs_;
     bool biased_;
     bool covers_all_ = true;
+    Index weights_ = 0;
     Activation activation_;
 };
 
@@ -101,25 +110,27 @@ public:
         Index x_column, x_stride, y_column, y_stride, components;
         WeightView weight;
     };
-    explicit WeightGradient(std::vector<Part> parts) : parts_(std::move(parts)) {}
+    explicit WeightGradient(std::vector<Part> parts) : parts_(std::move(parts)) {
+        for (const Part& p : parts_) {
+            elements_ += p.weight.k * p.weight.n;
+        }
+    }
     [[nodiscard]] std::string_view name() const override { return "weight_gradient"; }
+    // Sums that do not fit the cache beside the rows are made block by block from all rows instead.
+    [[nodiscard]] bool sums_tiles() const override { return elements_ <= most_tiled_weights; }
 
     template <class T>
     void execute(Run<T>& r) const {
-        const auto& dy = r.inputs.back();
-        const std::span<const Index> lanes = r.lanes(dy.extent);
+        if (sums_tiles()) {
+            by_rows(r);
+            return;
+        }
+        const std::span<const Index> lanes = r.lanes(r.inputs.back().extent);
         for (const Part& p : parts_) {
-            const auto& x = r.inputs[static_cast<std::size_t>(p.input)];
-            const device::Factor<T> fx{x.data + p.x_column, x.columns, p.x_stride, p.weight.k};
-            const device::Factor<T> fy{dy.data + p.y_column, dy.columns, p.y_stride, p.weight.n};
-            T* to = r.out(0) + p.weight.offset;
-            if (p.weight.n_stride == 1) {
-                device::multiply_transposed(lanes, p.components, fx, fy, to, p.weight.k_stride, false,
-                                            *r.scratch);
-            } else {
-                device::multiply_transposed(lanes, p.components, fy, fx, to, p.weight.n_stride, false,
-                                            *r.scratch);
-            }
+            const auto [a, b] = factors(r, p, 0);
+            const bool plain = p.weight.n_stride == 1;
+            device::multiply_transposed(lanes, p.components, a, b, r.out(0) + p.weight.offset,
+                                        plain ? p.weight.k_stride : p.weight.n_stride, false, *r.scratch);
         }
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
@@ -131,24 +142,109 @@ public:
     }
 
 private:
+    static constexpr Index most_tiled_weights = 13000;
+
+    // x and dy from a row on, in the order in which the gradient lies in memory.
+    template <class T>
+    [[nodiscard]] std::pair<device::Factor<T>, device::Factor<T>> factors(const Run<T>& r, const Part& p,
+                                                                          Index row) const {
+        const auto& x = r.inputs[static_cast<std::size_t>(p.input)];
+        const auto& dy = r.inputs.back();
+        const device::Factor<T> fx{x.data + row * x.columns + p.x_column, x.columns, p.x_stride, p.weight.k};
+        const device::Factor<T> fy{dy.data + row * dy.columns + p.y_column, dy.columns, p.y_stride,
+                                   p.weight.n};
+        return p.weight.n_stride == 1 ? std::pair(fx, fy) : std::pair(fy, fx);
+    }
+
+    // A few rows at a time through all parts: rows are read once, the sums stay in the cache.
+    template <class T>
+    void by_rows(Run<T>& r) const {
+        Index columns = 0;
+        for (const Part& p : parts_) {
+            const auto [a, b] = factors(r, p, 0);
+            columns += a.columns * device::padded_columns<T>(b.columns);
+        }
+        const auto add_rows = [&](Index first, Index count, T* sum) {
+            for (const Part& p : parts_) {
+                const auto [a, b] = factors(r, p, first);
+                device::accumulate_transposed(count, p.components, a, b, sum, *r.scratch);
+                sum += a.columns * device::padded_columns<T>(b.columns);
+            }
+        };
+        if (r.sums_tiles) {
+            LaneTree<T> tree(r.tile.lanes, columns, *r.partial);
+            if (r.tile.begins) {
+                tree.clear();
+            }
+            add_rows(0, r.inputs.back().rows, tree.sum());
+            if (r.tile.ends) {
+                tree.add(r.tile.lane);
+                if (r.tile.lane + 1 == r.tile.lanes) {
+                    write(r, tree.sum());
+                }
+            }
+            return;
+        }
+        const std::span<const Index> lanes = r.lanes(r.inputs.back().extent);
+        LaneTree<T> tree(static_cast<Index>(lanes.size()) - 1, columns, *r.partial);
+        for (std::size_t l = 0; l + 1 < lanes.size(); ++l) {
+            tree.clear();
+            for (Index row = lanes[l]; row < lanes[l + 1]; row += chunk_rows) {
+                add_rows(row, std::min(chunk_rows, lanes[l + 1] - row), tree.sum());
+            }
+            tree.add(static_cast<Index>(l));
+        }
+        write(r, tree.sum());
+    }
+
+    template <class T>
+    void write(Run<T>& r, const T* sum) const {
+        for (const Part& p : parts_) {
+            const auto [a, b] = factors(r, p, 0);
+            const Index stride = p.weight.n_stride == 1 ? p.weight.k_stride : p.weight.n_stride;
+            for (Index i = 0; i < a.columns; ++i) {
+                std::copy_n(sum, b.columns, r.out(0) + p.weight.offset + i * stride);
+                sum += device::padded_columns<T>(b.columns);
+            }
+        }
+    }
+
     std::vector<Part> parts_;
+    Index elements_ = 0;
 };
 
 class ColumnSum : public OpOf<ColumnSum> {
 public:
     explicit ColumnSum(Index columns) : columns_(columns) {}
     [[nodiscard]] std::string_view name() const override { return "column_sum"; }
+    [[nodiscard]] bool sums_tiles() const override { return true; }
     template <class T>
     void execute(Run<T>& r) const {
         const T* x = r.in(0);
         const Index stride = r.in_columns(0);
-        lane_reduce(r.lanes(r.inputs[0].extent), columns_, r.out(0), false, *r.scratch,
-                    [&](Index row, T* __restrict__ sum) {
-                        const T* __restrict__ from = x + row * stride;
-                        for (Index c = 0; c < columns_; ++c) {
-                            sum[c] += from[c];
-                        }
-                    });
+        const auto add = [&](Index row, T* __restrict__ sum) {
+            const T* __restrict__ from = x + row * stride;
+            for (Index c = 0; c < columns_; ++c) {
+                sum[c] += from[c];
+            }
+        };
+        if (!r.sums_tiles) {
+            lane_reduce(r.lanes(r.inputs[0].extent), columns_, r.out(0), false, *r.scratch, add);
+            return;
+        }
+        LaneTree<T> tree(r.tile.lanes, columns_, *r.partial);
+        if (r.tile.begins) {
+            tree.clear();
+        }
+        for (Index row = 0; row < r.in_rows(0); ++row) {
+            add(row, tree.sum());
+        }
+        if (r.tile.ends) {
+            tree.add(r.tile.lane);
+            if (r.tile.lane + 1 == r.tile.lanes) {
+                std::copy_n(tree.sum(), columns_, r.out(0));
+            }
+        }
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return static_cast<double>(r.in_rows(0) * columns_);

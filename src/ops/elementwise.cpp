@@ -33,6 +33,7 @@ double size_of(const Run<float>& r) { return static_cast<double>(r.out_rows(0) *
 class Multiply : public OpOf<Multiply> {
 public:
     [[nodiscard]] std::string_view name() const override { return "multiply"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const T* __restrict__ x = r.in(0);
@@ -57,6 +58,7 @@ class Scale : public OpOf<Scale> {
 public:
     explicit Scale(double factor) : factor_(factor) {}
     [[nodiscard]] std::string_view name() const override { return "scale"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const T* __restrict__ x = r.in(0);
@@ -77,6 +79,7 @@ private:
 class ScaleBy : public OpOf<ScaleBy> {
 public:
     [[nodiscard]] std::string_view name() const override { return "scale_by"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const T* __restrict__ x = r.in(0);
@@ -101,6 +104,7 @@ public:
 class GatedAdd : public OpOf<GatedAdd> {
 public:
     [[nodiscard]] std::string_view name() const override { return "gated_add"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const T* __restrict__ x = r.in(0);
@@ -129,6 +133,7 @@ public:
 class ScaleRows : public OpOf<ScaleRows> {
 public:
     [[nodiscard]] std::string_view name() const override { return "scale_rows"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.out_columns(0);
@@ -153,6 +158,7 @@ public:
 class RowDot : public OpOf<RowDot> {
 public:
     [[nodiscard]] std::string_view name() const override { return "row_dot"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.in_columns(0);
@@ -180,6 +186,7 @@ public:
 class RowNorm : public OpOf<RowNorm> {
 public:
     [[nodiscard]] std::string_view name() const override { return "row_norm"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.in_columns(0);
@@ -206,6 +213,7 @@ class Activate : public OpOf<Activate> {
 public:
     explicit Activate(Activation kind) : kind_(kind) {}
     [[nodiscard]] std::string_view name() const override { return "activation"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         kernels::with_activation(kind_, [&]<Activation kind>() {
@@ -222,6 +230,7 @@ class Clamp : public OpOf<Clamp> {
 public:
     explicit Clamp(double bound) : bound_(bound) {}
     [[nodiscard]] std::string_view name() const override { return "clamp"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index n = elements(r);
@@ -245,6 +254,7 @@ class CopyColumns : public OpOf<CopyColumns> {
 public:
     CopyColumns(Index from, Index to, Index count) : from_(from), to_(to), count_(count) {}
     [[nodiscard]] std::string_view name() const override { return "copy_columns"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index in = r.in_columns(0);
@@ -271,6 +281,7 @@ class Permute : public OpOf<Permute> {
 public:
     explicit Permute(std::vector<Index> order) : order_(std::move(order)) {}
     [[nodiscard]] std::string_view name() const override { return "permute"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const auto columns = static_cast<Index>(order_.size());
@@ -295,6 +306,7 @@ private:
 class Concatenate : public OpOf<Concatenate> {
 public:
     [[nodiscard]] std::string_view name() const override { return "concatenate"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index out = r.out_columns(0);
@@ -322,6 +334,7 @@ class SetColumn : public OpOf<SetColumn> {
 public:
     SetColumn(Index column, double value) : column_(column), value_(value) {}
     [[nodiscard]] std::string_view name() const override { return "set_column"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.out_columns(0);
@@ -340,6 +353,7 @@ private:
 class AddBias : public OpOf<AddBias> {
 public:
     [[nodiscard]] std::string_view name() const override { return "add_bias"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = r.out_columns(0);

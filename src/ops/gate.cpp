@@ -2,6 +2,7 @@
 
 #include "tether/core/error.hpp"
 
+#include <algorithm>
 #include <memory>
 
 namespace tether::ops {
@@ -10,20 +11,39 @@ namespace {
 using kernels::GatedTerm;
 using kernels::GateShape;
 
+// Calls f(row, sigmoids of the row) for all rows; the sigmoids of a few rows are made together.
+template <class T, class F>
+void with_sigmoids(const GateShape& shape, Run<T>& r, F&& f) {
+    constexpr Index rows_at_once = 16;
+    const Index stride = kernels::gate_sigmas<T>(shape);
+    if (r.scratch->size() < static_cast<std::size_t>(rows_at_once * stride)) {
+        r.scratch->resize(static_cast<std::size_t>(rows_at_once * stride));
+    }
+    T* sigma = r.scratch->data();
+    for (Index first = 0; first < r.in_rows(0); first += rows_at_once) {
+        const Index count = std::min(rows_at_once, r.in_rows(0) - first);
+        kernels::gate_sigmoids(shape, count, r.in(0) + first * r.in_columns(0), sigma);
+        for (Index k = 0; k < count; ++k) {
+            f(first + k, static_cast<const T*>(sigma + k * stride));
+        }
+    }
+}
+
 class GateBackward : public OpOf<GateBackward> {
 public:
     GateBackward(const GateShape& shape, std::vector<GatedTerm> terms)
         : shape_(shape), terms_(std::move(terms)) {}
     [[nodiscard]] std::string_view name() const override { return "gate_backward"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index before = r.out_columns(0);
         const Index after = r.in_columns(1);
-        for (Index row = 0; row < r.out_rows(0); ++row) {
+        with_sigmoids(shape_, r, [&](Index row, const T* sigma) {
             kernels::gate_row_backward(shape_, terms_.data(), static_cast<Index>(terms_.size()),
-                                       r.in(0) + row * before, r.in(1) + row * after,
+                                       r.in(0) + row * before, sigma, r.in(1) + row * after,
                                        r.out(0) + row * before);
-        }
+        });
     }
 
 private:
@@ -35,14 +55,16 @@ class Gate : public OpOf<Gate> {
 public:
     Gate(const GateShape& shape, std::vector<GatedTerm> terms) : shape_(shape), terms_(std::move(terms)) {}
     [[nodiscard]] std::string_view name() const override { return "gate"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
+    [[nodiscard]] bool cheap() const override { return true; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index before = r.in_columns(0);
         const Index after = r.out_columns(0);
-        for (Index row = 0; row < r.out_rows(0); ++row) {
+        with_sigmoids(shape_, r, [&](Index row, const T* sigma) {
             kernels::gate_row(shape_, terms_.data(), static_cast<Index>(terms_.size()),
-                              r.in(0) + row * before, r.out(0) + row * after);
-        }
+                              r.in(0) + row * before, sigma, r.out(0) + row * after);
+        });
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();

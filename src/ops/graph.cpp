@@ -22,6 +22,12 @@ Index wide_rows(const typename Run<T>::Operand& x) {
     return x.rows / x.extent.times;
 }
 
+// Number, in the part, of the first node, edge or graph of the tile.
+template <class T>
+Index first_item(const Run<T>& r, const typename Run<T>::Operand& x) {
+    return r.tile.first / x.extent.times;
+}
+
 // How the rows of one segment are found: contiguous, or through a list of edge numbers.
 template <class T>
 struct Segments {
@@ -36,6 +42,16 @@ struct Segments {
         }
         return {};
     }
+    // The segment of every row.
+    static const std::int32_t* of_row(const Run<T>& r, Segment kind) {
+        const Topology& t = r.batch->topology;
+        switch (kind) {
+        case Segment::receiver: return t.receiver.data();
+        case Segment::sender: return t.sender.data();
+        case Segment::graph: return t.graph_of_node.data();
+        }
+        return nullptr;
+    }
 };
 
 Value spread(Builder& b, Value rows, Segment kind, bool mean);
@@ -45,14 +61,20 @@ class SegmentSum : public OpOf<SegmentSum> {
 public:
     SegmentSum(Segment kind, bool mean) : kind_(kind), mean_(mean) {}
     [[nodiscard]] std::string_view name() const override { return mean_ ? "segment_mean" : "segment_sum"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = wide_columns<T>(r.outputs[0]);
         const auto s = Segments<T>::of(r, kind_);
+        if (r.sums_tiles) {
+            add_tile(r, s.begin);
+            return;
+        }
+        const Index tile = first_item(r, r.outputs[0]);
         for (Index i = 0; i < wide_rows<T>(r.outputs[0]); ++i) {
             T* __restrict__ to = r.out(0) + i * columns;
-            const std::int32_t first = s.begin[i];
-            const std::int32_t last = s.begin[i + 1];
+            const std::int32_t first = s.begin[tile + i];
+            const std::int32_t last = s.begin[tile + i + 1];
             if (first == last) {
                 std::fill(to, to + columns, T(0));
                 continue;
@@ -79,8 +101,36 @@ public:
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return static_cast<double>(r.in_rows(0) * r.in_columns(0));
     }
+    // Rows that are contiguous in their segments can come a tile at a time.
+    [[nodiscard]] bool sums_tiles() const override { return kind_ != Segment::sender && !mean_; }
 
 private:
+    // The same additions in the same order as for whole segments.
+    template <class T>
+    void add_tile(Run<T>& r, const std::int32_t* begin) const {
+        const Index columns = wide_columns<T>(r.outputs[0]);
+        const Index tile = first_item(r, r.inputs[0]);
+        if (r.tile.lane == 0 && r.tile.begins) {
+            for (Index i = 0; i < wide_rows<T>(r.outputs[0]); ++i) {
+                if (begin[i] == begin[i + 1]) {
+                    std::fill_n(r.out(0) + i * columns, columns, T(0));
+                }
+            }
+        }
+        const std::int32_t* segment = Segments<T>::of_row(r, kind_) + tile;
+        for (Index k = 0; k < wide_rows<T>(r.inputs[0]); ++k) {
+            const T* __restrict__ from = r.in(0) + k * columns;
+            T* __restrict__ to = r.out(0) + segment[k] * columns;
+            if (begin[segment[k]] == tile + k) {
+                std::copy_n(from, columns, to);
+                continue;
+            }
+            for (Index c = 0; c < columns; ++c) {
+                to[c] += from[c];
+            }
+        }
+    }
+
     Segment kind_;
     bool mean_;
 };
@@ -90,18 +140,19 @@ class Spread : public OpOf<Spread> {
 public:
     Spread(Segment kind, bool mean) : kind_(kind), mean_(mean) {}
     [[nodiscard]] std::string_view name() const override { return "spread"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = wide_columns<T>(r.outputs[0]);
         const auto s = Segments<T>::of(r, kind_);
-        for (Index i = 0; i < wide_rows<T>(r.inputs[0]); ++i) {
-            const T* from = r.in(0) + i * columns;
+        const std::int32_t* segment = Segments<T>::of_row(r, kind_) + first_item(r, r.outputs[0]);
+        for (Index k = 0; k < wide_rows<T>(r.outputs[0]); ++k) {
+            const std::int32_t i = segment[k];
+            const T* __restrict__ from = r.in(0) + i * columns;
             const T factor = mean_ ? T(1) / static_cast<T>(std::max(1, s.begin[i + 1] - s.begin[i])) : T(1);
-            for (std::int32_t k = s.begin[i]; k < s.begin[i + 1]; ++k) {
-                T* to = r.out(0) + (s.order == nullptr ? k : s.order[k]) * columns;
-                for (Index c = 0; c < columns; ++c) {
-                    to[c] = from[c] * factor;
-                }
+            T* __restrict__ to = r.out(0) + k * columns;
+            for (Index c = 0; c < columns; ++c) {
+                to[c] = from[c] * factor;
             }
         }
     }
@@ -187,6 +238,7 @@ public:
         : receiver_(g.at_receiver), sender_(g.at_sender), edge_(g.on_edge), r_(g.receiver_factor),
           s_(g.sender_factor), activation_(g.activation) {}
     [[nodiscard]] std::string_view name() const override { return "gather"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index columns = wide_columns<T>(r.outputs[0]);
@@ -198,9 +250,10 @@ public:
         const T* senders = sender_ ? r.in(next++) : nullptr;
         const T* edges = edge_ ? r.in(next) : nullptr;
         kernels::with_activation(activation_, [&]<Activation kind>() {
+            const Index tile = first_item(r, r.outputs[0]);
             for (Index e = 0; e < wide_rows<T>(r.outputs[0]); ++e) {
                 T* __restrict__ to = r.out(0) + e * columns;
-                const auto i = static_cast<std::size_t>(e);
+                const auto i = static_cast<std::size_t>(tile + e);
                 if (receivers != nullptr && senders != nullptr) {
                     const T* __restrict__ x = receivers + t.receiver[i] * columns;
                     const T* __restrict__ y = senders + t.sender[i] * columns;

@@ -14,6 +14,7 @@ class HarmonicsBackward : public OpOf<HarmonicsBackward> {
 public:
     HarmonicsBackward(int lmax, Normalisation n) : lmax_(lmax), normalisation_(n) {}
     [[nodiscard]] std::string_view name() const override { return "spherical_harmonics_backward"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         std::fill_n(r.out(0), r.out_rows(0) * 3, T(0));
@@ -32,6 +33,7 @@ class Harmonics : public OpOf<Harmonics> {
 public:
     Harmonics(int lmax, Normalisation n) : lmax_(lmax), normalisation_(n) {}
     [[nodiscard]] std::string_view name() const override { return "spherical_harmonics"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         for (Index row = 0; row < r.out_rows(0); ++row) {

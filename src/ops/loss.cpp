@@ -16,6 +16,7 @@ class ErrorBackward : public OpOf<ErrorBackward> {
 public:
     explicit ErrorBackward(Kind kind) : kind_(kind) {}
     [[nodiscard]] std::string_view name() const override { return "error_backward"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const T factor = r.in(2)[0] * r.in(3)[0];

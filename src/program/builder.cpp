@@ -24,6 +24,7 @@ public:
 class Add : public OpOf<Add> {
 public:
     [[nodiscard]] std::string_view name() const override { return "add"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index n = r.out_rows(0) * r.out_columns(0);

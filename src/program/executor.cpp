@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 
@@ -13,6 +14,10 @@ namespace tether {
 namespace {
 
 constexpr Index alignment = 16; // elements: whole cache lines for float
+
+// A multiple of the products' register blocks; tiles of some hundred columns stay in the second-level
+// cache. Measured with SEGNN: 28 rows cost 6 % more (shorter products), whole lanes 2 to 10 %.
+constexpr Index tile_rows = 140;
 
 Index aligned(Index n) { return (n + alignment - 1) / alignment * alignment; }
 
@@ -57,6 +62,56 @@ private:
     Index end_ = 0;
 };
 
+// Gives a place to every intermediate accepted by `wanted` that the units (lists of nodes) write, alive
+// from the first unit that writes it to the last one that reads it, outputs for ever. Returns the end.
+Index assign_places(const Program& program, const std::vector<std::vector<std::size_t>>& units,
+                    const std::function<bool(std::size_t)>& wanted, const std::vector<Index>& size,
+                    std::vector<Index>& place, std::vector<std::vector<int>>* dies_after) {
+    std::vector<std::size_t> last(program.values.size(), 0);
+    const auto each = [&](std::size_t unit, auto&& f) {
+        for (const std::size_t n : units[unit]) {
+            for (const auto* list : {&program.nodes[n].in, &program.nodes[n].out}) {
+                for (const Value v : *list) {
+                    if (v.valid() && program.info(v).kind == ValueKind::intermediate &&
+                        wanted(static_cast<std::size_t>(v.id))) {
+                        f(static_cast<std::size_t>(v.id));
+                    }
+                }
+            }
+        }
+    };
+    for (std::size_t u = 0; u < units.size(); ++u) {
+        each(u, [&](std::size_t v) { last[v] = u; });
+    }
+    for (const auto& [name, v] : program.outputs) {
+        last[static_cast<std::size_t>(v.id)] = units.size();
+    }
+    if (dies_after != nullptr) {
+        dies_after->assign(units.size(), {});
+    }
+    Intervals intervals;
+    for (std::size_t u = 0; u < units.size(); ++u) {
+        each(u, [&](std::size_t v) {
+            if (place[v] < 0) {
+                place[v] = intervals.take(size[v]);
+            }
+        });
+        std::vector<int> ends;
+        each(u, [&](std::size_t v) {
+            if (last[v] == u && std::ranges::find(ends, static_cast<int>(v)) == ends.end()) {
+                ends.push_back(static_cast<int>(v));
+            }
+        });
+        for (const int v : ends) {
+            intervals.give(place[static_cast<std::size_t>(v)], size[static_cast<std::size_t>(v)]);
+        }
+        if (dies_after != nullptr) {
+            (*dies_after)[u] = std::move(ends);
+        }
+    }
+    return intervals.end();
+}
+
 } // namespace
 
 template <class T>
@@ -89,14 +144,33 @@ void PackedWeights<T>::renew(const T* parameters, int part, int parts) {
 }
 
 template <class T>
-HostExecutor<T>::HostExecutor(const Program& program, Checking checking)
-    : program_(program), checking_(checking) {
+HostExecutor<T>::HostExecutor(const Program& program, Checking checking, bool tiles)
+    : program_(program), checking_(checking),
+      groups_(schedule(program, tiles && checking != Checking::debug)), local_(program.values.size(), false) {
+    partial_.resize(program_.nodes.size());
+    sums_.resize(program_.nodes.size(), false);
+    for (const NodeGroup& group : groups_) {
+        for (const int v : group.local) {
+            local_[static_cast<std::size_t>(v)] = true;
+        }
+        for (const std::size_t n : group.sums) {
+            sums_[n] = true;
+        }
+    }
     std::size_t at = 0;
     for (const Node& n : program_.nodes) {
         spans_.push_back({at, at + n.in.size(), at + n.in.size() + n.out.size()});
         at = spans_.back()[2];
     }
     operands_.resize(at);
+    for (const Node& n : program_.nodes) {
+        for (const auto* list : {&n.in, &n.out}) {
+            for (const Value v : *list) {
+                operand_local_.push_back(v.valid() && local_[static_cast<std::size_t>(v.id)]);
+            }
+        }
+        tile_.resize(std::max(tile_.size(), n.in.size() + n.out.size()));
+    }
     packed_offset_ = PackedWeights<T>::offsets(program_);
 }
 
@@ -115,56 +189,37 @@ void HostExecutor<T>::plan(const BatchPart<T>& batch) {
     }
     ++allocations_;
     const std::size_t values = program_.values.size();
-    std::vector<std::size_t> last(values, 0);
-    for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
-        for (const Value v : program_.nodes[n].in) {
-            last[static_cast<std::size_t>(v.id)] = n;
-        }
-        for (const Value v : program_.nodes[n].out) {
-            if (v.valid()) {
-                last[static_cast<std::size_t>(v.id)] = std::max(last[static_cast<std::size_t>(v.id)], n);
-            }
-        }
-    }
-    for (const auto& [name, v] : program_.outputs) {
-        last[static_cast<std::size_t>(v.id)] = program_.nodes.size();
-    }
-    place_.assign(values, -1);
-    dies_after_.assign(program_.nodes.size(), {});
     std::vector<Index> size(values, 0);
     for (std::size_t v = 0; v < values; ++v) {
         const ValueInfo& i = program_.values[v];
         if (i.kind == ValueKind::intermediate) {
+            const Index rows = capacity_[static_cast<std::size_t>(i.extent.axis)] * i.extent.times;
             size[v] = aligned(
-                std::max<Index>(1, capacity_[static_cast<std::size_t>(i.extent.axis)] * i.extent.times) *
+                (local_[v] ? std::min(rows, std::max(tile_rows, i.extent.times)) : std::max<Index>(1, rows)) *
                 i.columns);
         }
     }
-    Intervals intervals;
-    for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
-        const Node& node = program_.nodes[n];
-        for (const Value v : node.out) {
-            if (v.valid() && program_.info(v).kind == ValueKind::intermediate &&
-                place_[static_cast<std::size_t>(v.id)] < 0) {
-                place_[static_cast<std::size_t>(v.id)] = intervals.take(size[static_cast<std::size_t>(v.id)]);
-            }
-        }
-        std::vector<int> ends;
-        for (const auto& list : {node.in, node.out}) {
-            for (const Value v : list) {
-                if (v.valid() && program_.info(v).kind == ValueKind::intermediate &&
-                    last[static_cast<std::size_t>(v.id)] == n &&
-                    std::ranges::find(ends, v.id) == ends.end()) {
-                    ends.push_back(v.id);
-                }
-            }
-        }
-        for (const int v : ends) {
-            intervals.give(place_[static_cast<std::size_t>(v)], size[static_cast<std::size_t>(v)]);
-        }
-        dies_after_[n] = std::move(ends);
+    place_.assign(values, -1);
+    std::vector<std::vector<std::size_t>> units;
+    for (const NodeGroup& group : groups_) {
+        units.push_back(group.nodes);
     }
-    arena_.assign(static_cast<std::size_t>(intervals.end()), T(0));
+    const auto whole = [&](std::size_t v) { return !local_[v]; };
+    const Index end = assign_places(program_, units, whole, size, place_, &dies_after_);
+    // All groups use the same memory for their tiles.
+    Index tiles = 0;
+    for (const NodeGroup& group : groups_) {
+        units.clear();
+        for (const std::size_t n : group.nodes) {
+            units.push_back({n});
+        }
+        const auto local = [&](std::size_t v) { return static_cast<bool>(local_[v]); };
+        tiles = std::max(tiles, assign_places(program_, units, local, size, place_, nullptr));
+    }
+    for (std::size_t v = 0; v < values; ++v) {
+        place_[v] += local_[v] ? end : 0;
+    }
+    arena_.assign(static_cast<std::size_t>(end + tiles), T(0));
 }
 
 template <class T>
@@ -218,29 +273,91 @@ void HostExecutor<T>::run_nodes(const BatchPart<T>& batch, const Environment<T>&
     r.exchange = environment.exchange;
     r.commits_state = environment.commits_state;
     r.scratch = &scratch_;
-    r.sums = &sums_;
+    r.sums = &double_sums_;
     r.lane_scratch = &lane_scratch_;
-    for (std::size_t n = first; n < last; ++n) {
-        const auto& [in, out, end] = spans_[n];
-        r.inputs = {operands_.data() + in, out - in};
-        r.outputs = {operands_.data() + out, end - out};
-        if (profiling_) {
-            const auto start = std::chrono::steady_clock::now();
-            program_.nodes[n].op->run(r);
-            node_seconds_[n] +=
-                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-            ++node_runs_[n];
-        } else {
-            program_.nodes[n].op->run(r);
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+        const NodeGroup& group = groups_[g];
+        const auto inside =
+            std::ranges::count_if(group.nodes, [&](std::size_t n) { return first <= n && n < last; });
+        if (inside == 0) {
+            continue;
+        }
+        check(static_cast<std::size_t>(inside) == group.nodes.size(),
+              "nodes {} to {} of a program: a group of its schedule lies half inside", first, last);
+        if (group.tiled) {
+            run_tiles(group, r);
+            continue;
+        }
+        for (const std::size_t n : group.nodes) {
+            const auto& [in, out, end] = spans_[n];
+            r.inputs = {operands_.data() + in, out - in};
+            r.outputs = {operands_.data() + out, end - out};
+            r.partial = &partial_[n];
+            run_node(n, r);
         }
         if (checking_ == Checking::debug) {
-            check_node(n);
-            for (const int v : dies_after_[n]) {
+            check_node(group.nodes.front());
+            for (const int v : dies_after_[g]) {
                 const ValueInfo& i = program_.values[static_cast<std::size_t>(v)];
                 std::fill_n(arena_.begin() + place_[static_cast<std::size_t>(v)],
                             batch.rows(i.extent) * i.columns, std::numeric_limits<T>::quiet_NaN());
             }
         }
+    }
+}
+
+template <class T>
+void HostExecutor<T>::run_node(std::size_t n, Run<T>& r) {
+    if (profiling_) {
+        const auto start = std::chrono::steady_clock::now();
+        program_.nodes[n].op->run(r);
+        node_seconds_[n] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        node_runs_[n] += r.tile.lane == 0 && r.tile.begins ? 1 : 0;
+    } else {
+        program_.nodes[n].op->run(r);
+    }
+}
+
+template <class T>
+void HostExecutor<T>::run_tiles(const NodeGroup& group, Run<T>& r) {
+    const std::vector<Index>& lane_begin = r.batch->lane_begin[static_cast<std::size_t>(group.extent.axis)];
+    r.tile.lanes = static_cast<Index>(lane_begin.size()) - 1;
+    const Index times = group.extent.times;
+    const Index most = std::max<Index>(1, tile_rows / times);
+    for (r.tile.lane = 0; r.tile.lane < r.tile.lanes; ++r.tile.lane) {
+        const Index begin = lane_begin[static_cast<std::size_t>(r.tile.lane)];
+        const Index items = lane_begin[static_cast<std::size_t>(r.tile.lane + 1)] - begin;
+        // Nearly equal tiles, none of them a sliver.
+        const Index tiles = std::max<Index>(1, (items + most - 1) / most);
+        for (Index t = 0; t < tiles; ++t) {
+            const Index first = items * t / tiles;
+            r.tile.first = (begin + first) * times;
+            r.tile.begins = t == 0;
+            r.tile.ends = t + 1 == tiles;
+            run_tile(group, (items * (t + 1) / tiles - first) * times, r);
+        }
+    }
+    r.tile = {};
+    r.sums_tiles = false;
+}
+
+template <class T>
+void HostExecutor<T>::run_tile(const NodeGroup& group, Index rows, Run<T>& r) {
+    for (const std::size_t n : group.nodes) {
+        const auto& [in, out, end] = spans_[n];
+        for (std::size_t o = in; o < end; ++o) {
+            typename Run<T>::Operand& operand = tile_[o - in];
+            operand = operands_[o];
+            if (operand.extent == group.extent && operand.data != nullptr) {
+                operand.rows = rows;
+                operand.data += operand_local_[o] ? 0 : r.tile.first * operand.columns;
+            }
+        }
+        r.inputs = {tile_.data(), out - in};
+        r.outputs = {tile_.data() + (out - in), end - out};
+        r.sums_tiles = sums_[n];
+        r.partial = &partial_[n];
+        run_node(n, r);
     }
 }
 
@@ -260,6 +377,7 @@ void HostExecutor<T>::check_node(std::size_t n) const {
 
 template <class T>
 std::span<const T> HostExecutor<T>::value(Value v) const {
+    check(!local_[static_cast<std::size_t>(v.id)], "value {} lives within a tile only", v.id);
     for (std::size_t n = program_.nodes.size(); n-- > 0;) {
         const auto& [in, out, end] = spans_[n];
         const Node& node = program_.nodes[n];

@@ -5,6 +5,7 @@
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/loss.hpp"
 #include "tether/ops/times.hpp"
+#include "tether/program/rematerialise.hpp"
 
 #include <algorithm>
 
@@ -91,6 +92,7 @@ std::unique_ptr<Program> Network::record(Use use) {
     if (use == Use::training && tasks.weighted()) {
         find_task_gradients(*program);
     }
+    rematerialise(*program);
     return program;
 }
 

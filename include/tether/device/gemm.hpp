@@ -1,8 +1,9 @@
 // The one call site for matrix products on the host. The right-hand side (weights) is packed once
 // per training step and read by all threads; the left-hand side is read in place.
 // Invariant that bitwise reproducibility rests on: an element of a result is one chain of fused
-// multiply-adds in a fixed order (over segments, then k; for transposed products over components,
-// then rows of a lane, then the balanced tree over lanes), whatever the number of rows in the call.
+// multiply-adds in a fixed order (over segments, then k; for transposed products over the rows of a
+// lane and the components of each, then the balanced tree over lanes), whatever the number of rows in the
+// call.
 #pragma once
 
 #include "tether/core/types.hpp"
@@ -44,10 +45,18 @@ struct Factor {
     Index columns;
 };
 
-// c[i, j] = (accumulate ? c : 0) + tree over lanes of sum over components and rows of the lane of
+// c[i, j] = (accumulate ? c : 0) + tree over lanes of sum over rows of the lane and components of
 // a[., i] b[., j]. `lane_begin`: first row of each lane and the end. c_stride between rows of c.
 template <class T>
 void multiply_transposed(std::span<const Index> lane_begin, Index components, Factor<T> a, Factor<T> b, T* c,
                          Index c_stride, bool accumulate, std::vector<T>& scratch);
+
+// Some rows of one lane: c[i, j] += sum over rows and components of a[., i] b[., j], the chain going on
+// from c. Rows of c are padded_columns(b.columns) apart; the padding is written.
+template <class T>
+[[nodiscard]] Index padded_columns(Index n);
+template <class T>
+void accumulate_transposed(Index rows, Index components, Factor<T> a, Factor<T> b, T* c,
+                           std::vector<T>& scratch);
 
 } // namespace tether::device

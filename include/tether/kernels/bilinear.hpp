@@ -1,7 +1,8 @@
-// One row of a sparse bilinear map between blocks of features and a short attribute vector:
+// Rows of a sparse bilinear map between blocks of features and a short attribute vector:
 // out[block + u] = add + sum over entries of coefficient · a[attribute] · x[entry.column + u],
 // u < length. With Clebsch-Gordan coefficients this is the contraction of a tensor product; blocks
-// are component-major, so that u runs over contiguous channels.
+// are component-major, so that u runs over contiguous channels. Some rows go through a block before the
+// next one, so that its few entries are decoded once for all of them.
 #pragma once
 
 #include "tether/core/host_device.hpp"
@@ -10,70 +11,144 @@
 
 namespace tether::kernels {
 
-template <class T>
-struct BilinearEntry {
-    Index column;    // first column of the block in x
-    Index attribute; // index in a
-    T coefficient;
-};
-
 struct BilinearBlock {
     Index column; // first column of the block in the output
     Index length;
     Index first, last; // its entries
 };
 
-// `Count` chunks from column u on.
-template <class T, int Count>
-TETHER_HD inline void bilinear_chunks(const BilinearEntry<T>* entries, Index first, Index last, const T* x,
-                                      const T* factor, Index u, const T* add, T* out) {
-    constexpr int width = chunk_width<T>;
-    Chunk<T> sum[Count];
-    for (int k = 0; k < Count; ++k) {
-        sum[k] = add != nullptr ? load_chunk(add + u + k * width) : Chunk<T>{};
-    }
-    for (Index e = first; e < last; ++e) {
-        const T f = factor[e];
-        const T* from = x + entries[e].column + u;
-        for (int k = 0; k < Count; ++k) {
-            sum[k] += f * load_chunk(from + k * width);
+struct BilinearEntry {
+    Index column; // first column of the block in x
+    Index factor; // number of its factor
+};
+
+// A factor is coefficient · a[attribute]; entries share equal ones.
+template <class T>
+struct BilinearFactor {
+    Index attribute;
+    T coefficient;
+};
+
+template <class T>
+struct BilinearTable {
+    const BilinearBlock* blocks;
+    Index block_count;
+    const BilinearEntry* entries;
+    const BilinearFactor<T>* factors;
+    Index factor_count;
+};
+
+// Matrices whose row r begins at data + r * stride; `add` may be null, and with stride 0 it is one row
+// for all.
+template <class T>
+struct BilinearRows {
+    Index count;
+    const T* x;
+    Index x_stride;
+    const T* add;
+    Index add_stride;
+    T* out;
+    Index out_stride;
+};
+
+// factor[r * factor_count + f] of all rows.
+template <class T>
+TETHER_HD inline void bilinear_factors(const BilinearTable<T>& t, Index rows, const T* a, Index a_stride,
+                                       T* factor) {
+    for (Index r = 0; r < rows; ++r) {
+        for (Index f = 0; f < t.factor_count; ++f) {
+            factor[r * t.factor_count + f] =
+                t.factors[f].coefficient * a[r * a_stride + t.factors[f].attribute];
         }
-    }
-    for (int k = 0; k < Count; ++k) {
-        store_chunk(out + u + k * width, sum[k]);
     }
 }
 
-// `factor` has room for one number per entry. `add` (may be null) is the start value of the row.
-template <class T>
-TETHER_HD inline void bilinear_row(const BilinearBlock* blocks, Index block_count,
-                                   const BilinearEntry<T>* entries, Index entry_count, const T* x, const T* a,
-                                   const T* add, T* factor, T* out) {
-    constexpr Index width = chunk_width<T>;
-    for (Index e = 0; e < entry_count; ++e) {
-        factor[e] = entries[e].coefficient * a[entries[e].attribute];
+// `Chunks` chunks from column u of a block on, with `Entries` of its entries.
+template <class T, int Entries, int Chunks>
+TETHER_HD inline void bilinear_piece(const BilinearEntry* entry, Index u, Index column,
+                                     const BilinearRows<T>& rows, const T* factor, Index factor_stride) {
+    constexpr int width = chunk_width<T>;
+    Index from[Entries + 1];
+    Index which[Entries + 1];
+    for (int e = 0; e < Entries; ++e) {
+        from[e] = entry[e].column + u;
+        which[e] = entry[e].factor;
     }
-    for (Index i = 0; i < block_count; ++i) {
-        const BilinearBlock& block = blocks[i];
-        const T* start = add != nullptr ? add + block.column : nullptr;
-        T* to = out + block.column;
-        Index u = 0;
-        for (; u + 4 * width <= block.length; u += 4 * width) {
-            bilinear_chunks<T, 4>(entries, block.first, block.last, x, factor, u, start, to);
+    for (Index r = 0; r < rows.count; ++r) {
+        const T* x = rows.x + r * rows.x_stride;
+        const T* f = factor + r * factor_stride;
+        Chunk<T> sum[Chunks];
+        for (int k = 0; k < Chunks; ++k) {
+            sum[k] = rows.add != nullptr ? load_chunk(rows.add + r * rows.add_stride + column + u + k * width)
+                                         : Chunk<T>{};
         }
-        for (; u + 2 * width <= block.length; u += 2 * width) {
-            bilinear_chunks<T, 2>(entries, block.first, block.last, x, factor, u, start, to);
-        }
-        for (; u + width <= block.length; u += width) {
-            bilinear_chunks<T, 1>(entries, block.first, block.last, x, factor, u, start, to);
-        }
-        for (; u < block.length; ++u) {
-            T sum = start != nullptr ? start[u] : T(0);
-            for (Index e = block.first; e < block.last; ++e) {
-                sum += factor[e] * x[entries[e].column + u];
+        for (int e = 0; e < Entries; ++e) {
+            for (int k = 0; k < Chunks; ++k) {
+                sum[k] += f[which[e]] * load_chunk(x + from[e] + k * width);
             }
-            to[u] = sum;
         }
+        for (int k = 0; k < Chunks; ++k) {
+            store_chunk(rows.out + r * rows.out_stride + column + u + k * width, sum[k]);
+        }
+    }
+}
+
+// Columns [u, ...) of a block, the widest pieces first; what is left is done one column at a time.
+template <class T, int Entries>
+TETHER_HD inline void bilinear_columns(const BilinearEntry* entry, Index column, Index length,
+                                       const BilinearRows<T>& rows, const T* factor, Index factor_stride) {
+    constexpr Index width = chunk_width<T>;
+    Index u = 0;
+    for (; u + 4 * width <= length; u += 4 * width) {
+        bilinear_piece<T, Entries, 4>(entry, u, column, rows, factor, factor_stride);
+    }
+    for (; u + 2 * width <= length; u += 2 * width) {
+        bilinear_piece<T, Entries, 2>(entry, u, column, rows, factor, factor_stride);
+    }
+    for (; u + width <= length; u += width) {
+        bilinear_piece<T, Entries, 1>(entry, u, column, rows, factor, factor_stride);
+    }
+    for (Index r = 0; r < rows.count && u < length; ++r) {
+        for (Index v = u; v < length; ++v) {
+            T sum = rows.add != nullptr ? rows.add[r * rows.add_stride + column + v] : T(0);
+            for (int e = 0; e < Entries; ++e) {
+                sum += factor[r * factor_stride + entry[e].factor] *
+                       rows.x[r * rows.x_stride + entry[e].column + v];
+            }
+            rows.out[r * rows.out_stride + column + v] = sum;
+        }
+    }
+}
+
+// `factor` from bilinear_factors. The entries of a block are added in their order, four at a time.
+template <class T>
+TETHER_HD inline void bilinear_rows(const BilinearTable<T>& t, const BilinearRows<T>& rows, const T* factor) {
+    for (Index b = 0; b < t.block_count; ++b) {
+        const BilinearBlock& block = t.blocks[b];
+        BilinearRows<T> pass = rows;
+        Index e = block.first;
+        do {
+            const Index left = block.last - e;
+            const BilinearEntry* entry = t.entries + e;
+            switch (left < 4 ? left : 4) {
+            case 0:
+                bilinear_columns<T, 0>(entry, block.column, block.length, pass, factor, t.factor_count);
+                break;
+            case 1:
+                bilinear_columns<T, 1>(entry, block.column, block.length, pass, factor, t.factor_count);
+                break;
+            case 2:
+                bilinear_columns<T, 2>(entry, block.column, block.length, pass, factor, t.factor_count);
+                break;
+            case 3:
+                bilinear_columns<T, 3>(entry, block.column, block.length, pass, factor, t.factor_count);
+                break;
+            default: bilinear_columns<T, 4>(entry, block.column, block.length, pass, factor, t.factor_count);
+            }
+            e += 4;
+            pass.add = rows.out; // further entries are added to what is there
+            pass.add_stride = rows.out_stride;
+        } while (e < block.last);
     }
 }
 

@@ -1,4 +1,4 @@
-// One row of the gate: scalars through SiLU, every gated copy times the sigmoid of its own gate,
+// Rows of the gate: scalars through SiLU, every gated copy times the sigmoid of its own gate,
 // both times the published second-moment constants (spec: models, section 1).
 // Row before: [scalars | gates | gated]; after: [scalars | gated]; gated terms component-major.
 #pragma once
@@ -21,24 +21,61 @@ struct GateShape {
     double scalar_constant, gate_constant;
 };
 
+// Columns of `sigmas` per row.
+template <class T>
+TETHER_HD inline Index gate_sigmas(const GateShape& shape) {
+    const Index width = chunk_width<T>;
+    return (shape.scalars + shape.gates + width - 1) / width * width;
+}
+
+// Sigmoids of the scalars and gates of some rows, one long loop: sigma[row * gate_sigmas + u].
+template <class T>
+TETHER_HD inline void gate_sigmoids(const GateShape& shape, Index rows, const T* x, T* sigma) {
+    const Index columns = shape.scalars + shape.gates + shape.gated;
+    const Index used = shape.scalars + shape.gates;
+    const Index stride = gate_sigmas<T>(shape);
+#if defined(TETHER_CHUNK_VECTORS)
+    constexpr Index width = chunk_width<T>;
+    for (Index r = 0; r < rows; ++r) {
+        Index u = 0;
+        for (; u + width <= used; u += width) {
+            store_chunk(sigma + r * stride + u, sigmoid(load_chunk(x + r * columns + u)));
+        }
+        if (u < used) {
+            T padded[width] = {};
+            for (Index k = 0; u + k < used; ++k) {
+                padded[k] = x[r * columns + u + k];
+            }
+            store_chunk(sigma + r * stride + u, sigmoid(load_chunk(padded)));
+        }
+    }
+#else
+    for (Index r = 0; r < rows; ++r) {
+        for (Index u = 0; u < used; ++u) {
+            sigma[r * stride + u] = sigmoid(x[r * columns + u]);
+        }
+    }
+#endif
+}
+
+// One row; `sigma` of the row.
 template <class T>
 TETHER_HD inline void gate_row(const GateShape& shape, const GatedTerm* terms, Index term_count, const T* x,
-                               T* y) {
+                               const T* sigma, T* y) {
     const T cs = static_cast<T>(shape.scalar_constant);
     const T cg = static_cast<T>(shape.gate_constant);
     in_chunks<T>(shape.scalars, [&](Index u, auto zero) {
         using F = decltype(zero);
-        const F s = load_as<F>(x + u);
-        store_as<F>(y + u, cs * (s * sigmoid(s)));
+        store_as<F>(y + u, cs * (load_as<F>(x + u) * load_as<F>(sigma + u)));
     });
     for (Index t = 0; t < term_count; ++t) {
         const GatedTerm& term = terms[t];
-        const T* gates = x + shape.scalars + term.gate;
+        const T* gates = sigma + shape.scalars + term.gate;
         const T* from = x + shape.scalars + shape.gates + term.column;
         T* to = y + shape.scalars + term.column;
         in_chunks<T>(term.copies, [&](Index u, auto zero) {
             using F = decltype(zero);
-            const F factor = cg * sigmoid(load_as<F>(gates + u));
+            const F factor = cg * load_as<F>(gates + u);
             for (Index m = 0; m < term.components; ++m) {
                 store_as<F>(to + m * term.copies + u, factor * load_as<F>(from + m * term.copies + u));
             }
@@ -48,25 +85,24 @@ TETHER_HD inline void gate_row(const GateShape& shape, const GatedTerm* terms, I
 
 template <class T>
 TETHER_HD inline void gate_row_backward(const GateShape& shape, const GatedTerm* terms, Index term_count,
-                                        const T* x, const T* dy, T* dx) {
+                                        const T* x, const T* sigma, const T* dy, T* dx) {
     const T cs = static_cast<T>(shape.scalar_constant);
     const T cg = static_cast<T>(shape.gate_constant);
     in_chunks<T>(shape.scalars, [&](Index u, auto zero) {
         using F = decltype(zero);
-        const F v = load_as<F>(x + u);
-        const F s = sigmoid(v);
-        store_as<F>(dx + u, cs * load_as<F>(dy + u) * (s * (T(1) + v * (T(1) - s))));
+        const F s = load_as<F>(sigma + u);
+        store_as<F>(dx + u, cs * load_as<F>(dy + u) * (s * (T(1) + load_as<F>(x + u) * (T(1) - s))));
     });
     for (Index t = 0; t < term_count; ++t) {
         const GatedTerm& term = terms[t];
-        const T* gates = x + shape.scalars + term.gate;
+        const T* gates = sigma + shape.scalars + term.gate;
         const T* from = x + shape.scalars + shape.gates + term.column;
         const T* dto = dy + shape.scalars + term.column;
         T* dgates = dx + shape.scalars + term.gate;
         T* dfrom = dx + shape.scalars + shape.gates + term.column;
         in_chunks<T>(term.copies, [&](Index u, auto zero) {
             using F = decltype(zero);
-            const F s = sigmoid(load_as<F>(gates + u));
+            const F s = load_as<F>(gates + u);
             const F factor = cg * s;
             F sum = zero;
             for (Index m = 0; m < term.components; ++m) {

@@ -1,8 +1,9 @@
-// Runs a program on the host. Every intermediate has a place in one arena, assigned by liveness for
-// a capacity of rows; after the first run with the largest batch nothing is allocated.
+// Runs a program on the host, group by group of its schedule, groups of row-wise nodes tile by tile.
+// Every intermediate has a place in one arena, assigned by liveness for a capacity of rows (a tile's
+// rows if it does not leave its group); after the first run with the largest batch nothing is allocated.
 #pragma once
 
-#include "tether/program/program.hpp"
+#include "tether/program/schedule.hpp"
 
 #include <array>
 #include <span>
@@ -48,15 +49,16 @@ template <class T>
 class HostExecutor {
 public:
     // Debug checking: freed regions are poisoned with NaN before reuse, every output is checked for
-    // NaN and infinity after its node, naming node, row and column.
-    explicit HostExecutor(const Program& program, Checking checking = Checking::none);
+    // NaN and infinity after its node, naming node, row and column; no tiles.
+    explicit HostExecutor(const Program& program, Checking checking = Checking::none, bool tiles = true);
 
     void run(const BatchPart<T>& batch, const Environment<T>& environment);
-    // As run, but only the nodes [first, last).
+    // As run, but only the nodes [first, last), which no group may straddle: the borders of the
+    // program's parts, or any without tiles.
     void run_nodes(const BatchPart<T>& batch, const Environment<T>& environment, std::size_t first,
                    std::size_t last);
 
-    [[nodiscard]] std::span<const T> value(Value v) const; // of the last run
+    [[nodiscard]] std::span<const T> value(Value v) const; // of the last run; throws if it was never whole
     [[nodiscard]] std::span<const T> output(const std::string& name) const;
     void copy_sums(T* to) const; // Program::sums, one after the other
 
@@ -78,21 +80,30 @@ public:
 private:
     void plan(const BatchPart<T>& batch);
     void bind(const BatchPart<T>& batch, const Environment<T>& environment);
+    void run_node(std::size_t n, Run<T>& r);
+    void run_tiles(const NodeGroup& group, Run<T>& r);
+    void run_tile(const NodeGroup& group, Index rows, Run<T>& r);
     void check_node(std::size_t n) const;
     [[nodiscard]] double node_flop(std::size_t n) const;
 
     const Program& program_;
     Checking checking_;
+    std::vector<NodeGroup> groups_;
+    std::vector<bool> local_;         // per value: lives within a tile
+    std::vector<bool> operand_local_; // the same per operand
     std::array<Index, axis_count> capacity_{};
     std::vector<Index> place_;                 // per value: offset in the arena, -1 outside
-    std::vector<std::vector<int>> dies_after_; // per node: values not needed any more (debug)
+    std::vector<std::vector<int>> dies_after_; // per group: values not needed any more (debug)
     std::vector<T> arena_;
     std::vector<T> scratch_;
-    std::vector<double> sums_;
+    std::vector<double> double_sums_;
+    std::vector<std::vector<T>> partial_; // per node: sums over the tiles so far
+    std::vector<bool> sums_;              // per node: sums over the rows of its group's tiles
     std::vector<Index> lane_scratch_;
     std::vector<Index> packed_offset_;
-    std::vector<typename Run<T>::Operand> operands_;
-    std::vector<std::array<std::size_t, 3>> spans_; // per node: first input, first output, end
+    std::vector<typename Run<T>::Operand> operands_; // of all nodes, with all their rows
+    std::vector<typename Run<T>::Operand> tile_;     // of one node, with the rows of a tile
+    std::vector<std::array<std::size_t, 3>> spans_;  // per node: first input, first output, end
     long allocations_ = 0;
     bool profiling_ = false;
     std::vector<double> node_seconds_;

@@ -6,6 +6,7 @@
 #include "tether/core/types.hpp"
 #include "tether/program/run.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,13 @@ struct Value {
 
 class Reverse;
 
+// Which rows an operation must see at once.
+enum class Tiling : std::uint8_t {
+    whole, // all of them
+    rows   // row r of its outputs depends on row r of the inputs that have the outputs' extent, and on
+           // inputs of other extents: may run tile by tile (Run::tile)
+};
+
 class Op {
 public:
     Op() = default;
@@ -34,6 +42,13 @@ public:
     // Appends the nodes that carry the outputs' gradients to the inputs. The default is an error
     // naming the operation: some operations (measures) are never differentiated.
     virtual void reverse(Reverse& r) const;
+    [[nodiscard]] virtual Tiling tiling() const { return Tiling::whole; }
+    // Sums over the rows of inputs of one extent and can do so tile by tile (Run::sums_tiles); outputs of
+    // that extent are written row by row.
+    [[nodiscard]] virtual bool sums_tiles() const { return false; }
+    // So cheap, compared with moving its outputs through memory, that they are computed again in the
+    // reverse pass rather than kept (rematerialise.hpp). Only with Tiling::rows.
+    [[nodiscard]] virtual bool cheap() const { return false; }
     // Contains a sum over all lanes of the global batch (Run::exchange).
     [[nodiscard]] virtual bool exchanges() const { return false; }
     // Floating-point operations of one execution (a multiply-add counts two).

@@ -34,6 +34,16 @@ struct Run {
     };
 
     const BatchPart<T>* batch = nullptr;
+    // A tile: the rows [first, first + rows of the tiled operands) of the part, all of one lane, with all
+    // times of whatever they stand for. Tiles come in ascending order; an empty lane has one empty tile.
+    struct Tile {
+        Index first = 0;
+        Index lane = 0, lanes = 1;
+        bool begins = true, ends = true; // the lane
+    };
+    Tile tile;
+    bool sums_tiles = false;           // an operation that sums over the rows it is given a tile at a time
+    std::vector<T>* partial = nullptr; // its memory between tiles
     std::span<const Operand> inputs, outputs;
     const T* packed = nullptr;            // all packed weights of the program
     std::span<const Index> packed_offset; // of each of Program::packed in them
