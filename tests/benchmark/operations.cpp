@@ -93,7 +93,7 @@ int run(int argc, char** argv) {
         const bool by_degree = c.name.starts_with("spherical_harmonics");
         const RecordedOperation op(c, by_degree ? 3 : (width > 0 ? width : 64));
         const OperationNumbers<float> numbers(op, batch);
-        OperationRunner<float> runner(op, batch, 0, 1);
+        OperationRunner<float> runner(op, batch, 0, 1, Checking::none, 0);
         const std::size_t forward = op.program.forward_nodes;
         // The last forward node of rows is the inner product that makes a loss of them.
         const bool rows = c.differentiable && op.rows_extent.axis != Axis::one;

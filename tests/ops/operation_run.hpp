@@ -132,9 +132,9 @@ template <class T>
 class OperationRunner {
 public:
     OperationRunner(const RecordedOperation& op, const Batch& batch, std::size_t first, std::size_t last,
-                    Checking checking = Checking::none)
+                    Checking checking = Checking::none, Index tile_rows = HostExecutor<T>::usual_tile_rows)
         : op_(op), batch_(batch), first_(first), part_(make_part<T>(batch, first, last)), packed_(op.program),
-          executor_(op.program, checking) {
+          executor_(op.program, checking, tile_rows) {
         for (const double c : op.controls) {
             control_.push_back(static_cast<T>(c));
         }
@@ -178,7 +178,7 @@ public:
         executor_.run_nodes(part_, environment(numbers, sum, nullptr), op_.program.part_nodes,
                             op_.program.nodes.size());
     }
-    // Nodes [first, last) again, on what the last run left (for timing).
+    // Nodes [first, last) again, on what the last run left (for timing); without tiles.
     void repeat(const OperationNumbers<T>& numbers, OperationResult<T>& result, std::size_t first,
                 std::size_t last) {
         executor_.run_nodes(part_, environment(numbers, result, nullptr), first, last);

@@ -1,5 +1,5 @@
 // The checks that every operation of the table passes: gradients against central differences in
-// double, float against double, any grouping of lanes bitwise, the debug executor bitwise; and that
+// double, float against double, any grouping of lanes, tiles and the debug executor bitwise; and that
 // no operation of src/ops and no function of include/tether/ops is missing from the table.
 #include "tests/ops/operation_run.hpp"
 #include "tests/ops/operation_table.hpp"
@@ -144,6 +144,18 @@ TEST_P(Operation, any_grouping_of_lanes_gives_the_same_bits) {
             if (!testing::Test::HasFatalFailure()) {
                 expect_same_in_parts<double>(op, batch);
             }
+        }
+    });
+}
+
+TEST_P(Operation, tiles_change_no_bit) {
+    each([](const RecordedOperation& op, const Batch& batch) {
+        const OperationNumbers<float> numbers(op, batch);
+        OperationRunner<float> whole(op, batch, 0, batch.lanes.size(), Checking::none, 0);
+        const OperationResult<float> expected = whole.run(numbers);
+        for (const Index rows : {1, 3, 16}) {
+            OperationRunner<float> tiled(op, batch, 0, batch.lanes.size(), Checking::none, rows);
+            ASSERT_EQ(tiled.run(numbers), expected) << "tiles of " << rows << " rows";
         }
     });
 }

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -105,7 +106,7 @@ TEST(Executor, values_that_live_at_the_same_time_do_not_overlap) {
         const Program& p = random.program;
         const auto part = filled<double>(p, graphs(2, 3));
         std::vector<double> gradient(random.weights.size());
-        HostExecutor<double> executor(p);
+        HostExecutor<double> executor(p, Checking::none, 0);
         executor.run(part, {.parameters = random.weights.data(), .gradient = gradient.data()});
         // Independent liveness: from the node that writes a value to the last one that reads it.
         struct Life {
@@ -145,6 +146,31 @@ TEST(Executor, values_that_live_at_the_same_time_do_not_overlap) {
         }
         EXPECT_GT(compared, 100);
         EXPECT_LT(executor.arena_bytes(), total * sizeof(double)) << "memory is used again";
+    }
+}
+
+TEST(Executor, tiles_change_no_bit) {
+    for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+        const RandomProgram random(seed);
+        const Program& p = random.program;
+        Batch batch = graphs(2, 3);
+        batch.lanes.push_back({}); // an empty lane between
+        batch.lanes.push_back({complete_graph(5), complete_graph(2)});
+        const auto part = filled<double>(p, batch, seed);
+        std::vector<double> whole(random.weights.size());
+        HostExecutor<double> one(p, Checking::none, 0);
+        one.run(part, {.parameters = random.weights.data(), .gradient = whole.data()});
+        for (const Index rows : {1, 2, 5, 1000}) {
+            std::vector<double> gradient(random.weights.size());
+            HostExecutor<double> two(p, Checking::none, rows);
+            two.run(part, {.parameters = random.weights.data(), .gradient = gradient.data()});
+            EXPECT_EQ(gradient, whole) << "seed " << seed << ", tiles of " << rows << " rows";
+            for (const auto& [name, v] : p.outputs) {
+                EXPECT_TRUE(std::ranges::equal(two.output(name), one.output(name)))
+                    << "seed " << seed << ", tiles of " << rows << " rows: " << name;
+            }
+            EXPECT_LE(two.arena_bytes(), 2 * one.arena_bytes());
+        }
     }
 }
 

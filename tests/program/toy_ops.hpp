@@ -16,11 +16,18 @@ class Toy : public OpOf<Toy> {
 public:
     explicit Toy(std::string name) : name_(std::move(name)) {}
     [[nodiscard]] std::string_view name() const override { return name_; }
+    [[nodiscard]] Tiling tiling() const override {
+        return name_ == "sum" || name_ == "pair" || name_ == "weight" || name_ == "weight_back"
+                   ? Tiling::rows
+                   : Tiling::whole;
+    }
+    [[nodiscard]] bool sums_tiles() const override { return name_ == "weight_gradient"; }
 
     template <class T>
     void execute(Run<T>& r) const {
         const bool to_column = name_ == "loss" || name_ == "statistics" || name_ == "weight_gradient";
-        for (int o = 0; o < static_cast<int>(r.outputs.size()); ++o) {
+        const bool goes_on = r.sums_tiles && (r.tile.lane > 0 || !r.tile.begins);
+        for (int o = 0; o < static_cast<int>(r.outputs.size()) && !goes_on; ++o) {
             if (r.has_out(o) && (name_ != "statistics" || r.commits_state)) {
                 std::fill_n(r.out(o), r.out_rows(o) * r.out_columns(o), T(0));
             }
