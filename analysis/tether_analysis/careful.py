@@ -17,16 +17,16 @@ PATIENCE_S = 60.0  # for one run
 MANY = 16  # a child more for each so many runs, up to the cores of this machine
 
 
-def _read_all(paths: Sequence[Path], tables: Sequence[str], out: Connection) -> None:
+def _read_all(paths: Sequence[Path], tables: Sequence[str], summary: bool, out: Connection) -> None:
     for path in paths:
-        out.send(open_run(path, tables))
+        out.send(open_run(path, tables, summary))
 
 
 class _Reader:
     """A part of the list with the child that reads it now."""
 
-    def __init__(self, paths: Sequence[Path], tables: Sequence[str], patience_s: float) -> None:
-        self.paths, self.tables, self.patience_s = paths, tables, patience_s
+    def __init__(self, paths: Sequence[Path], tables: Sequence[str], summary: bool, patience_s: float) -> None:
+        self.paths, self.tables, self.summary, self.patience_s = paths, tables, summary, patience_s
         self.runs: list[Run] = []
         self._start()
 
@@ -35,8 +35,8 @@ class _Reader:
             return
         context = multiprocessing.get_context("fork")
         self.receiver, sender = context.Pipe(duplex=False)
-        self.child = context.Process(target=_read_all, args=(self.paths[len(self.runs):], self.tables, sender),
-                                     daemon=True)
+        self.child = context.Process(target=_read_all, daemon=True,
+                                     args=(self.paths[len(self.runs):], self.tables, self.summary, sender))
         self.child.start()
         sender.close()
         self.deadline = time.monotonic() + self.patience_s
@@ -69,16 +69,18 @@ class _Reader:
         self.receiver.close()
 
 
-def open_runs(paths: Sequence[Path], patience_s: float = PATIENCE_S, tables: Sequence[str] = TABLES) -> list[Run]:
-    """One Run for each path, in order, whatever is in the files; tables: which of their tables to read."""
+def open_runs(paths: Sequence[Path], patience_s: float = PATIENCE_S, tables: Sequence[str] = TABLES,
+              summary: bool = True) -> list[Run]:
+    """One Run for each path, in order, whatever is in the files; tables, summary: as open_run's."""
     parts = max(1, min(8, len(os.sched_getaffinity(0)), len(paths) // MANY))
     bounds = [len(paths) * part // parts for part in range(parts + 1)]
-    readers = [_Reader(paths[begin:end], tables, patience_s) for begin, end in zip(bounds[:-1], bounds[1:])]
+    readers = [_Reader(paths[begin:end], tables, summary, patience_s) for begin, end in zip(bounds[:-1], bounds[1:])]
     while reading := {reader.receiver: reader for reader in readers if not reader.done}:
         pause = min(reader.deadline for reader in reading.values()) - time.monotonic()
-        for ready in wait(list(reading), timeout=max(0.0, pause)):
-            reading.pop(ready).receive()  # type: ignore[index]
-        for reader in reading.values():
-            if time.monotonic() >= reader.deadline and not reader.receiver.poll():
+        ready = wait(list(reading), timeout=max(0.0, pause))
+        for receiver, reader in reading.items():
+            if receiver in ready:
+                reader.receive()
+            elif time.monotonic() >= reader.deadline and not reader.receiver.poll():
                 reader.give_up(f"reading took more than {patience_s:g} s")
     return [run for reader in readers for run in reader.runs]

@@ -56,8 +56,8 @@ def compare(frame: pd.DataFrame, value: str = "deployed_test", by: Sequence[str]
     import pandas as pd
 
     baseline = {"method": "strict"} if baseline is None else baseline
-    columns = [*STANDARD, *varying_keys(frame)] if by is None else list(by)
     counted = frame if incomplete else frame[frame["condition"] == "complete"]
+    columns = [*STANDARD, *varying_keys(counted)] if by is None else list(by)
     found: dict[str, dict[str, Any]] = {}
     for _, run in counted.iterrows():
         key = str([str(run[name]) for name in columns])

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from . import style
 from .grouping import Family, Group
 from .run_file import Run, Table
 
 PANELS = 12  # configurations side by side in one figure
-Curve = tuple[NDArray[np.floating], NDArray[np.floating]]
+Curve = tuple[style.Array, style.Array]
 
 
 def colours(groups: Sequence[Group]) -> dict[int, str]:
@@ -59,7 +58,7 @@ def _label_x(axes: Axes, runs: Sequence[Run]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
 
 
-def _mean_and_range(curves: Sequence[Curve]) -> tuple[NDArray[np.floating], ...]:
+def _mean_and_range(curves: Sequence[Curve]) -> tuple[style.Array, ...]:
     """On the x of the longest curve: mean, lowest, highest of the curves that reach it."""
     x = max((curve[0] for curve in curves), key=len)
     rows = np.array([np.interp(x, cx, cy, left=np.nan, right=np.nan) for cx, cy in curves])
@@ -118,7 +117,7 @@ def validation(family: Family, name: str, scale: float, label: str) -> style.Pic
         panel.set_title("projected (γ = 0)" if mode == "projected" else "relaxed (γ as trained)")
         _label_x(panel, [run for group in family.groups for run in group.runs])
     if not drawn:
-        style.plt.close(figure)
+        style.discard(figure)
         return None
     axes[0].set_ylabel(f"validation {label}")
     for panel in axes:
@@ -144,12 +143,12 @@ def training(family: Family, name: str) -> style.Picture | None:
         if panel.lines:
             style.log_axis(panel)
     if not drawn:
-        style.plt.close(figure)
+        style.discard(figure)
         return None
     return style.picture(figure, name, "training loss and gradient norm")
 
 
-def _moves(values: NDArray[np.floating]) -> bool:
+def _moves(values: style.Array) -> bool:
     """Has it one column per site, and does any of them change? (Gates held at 1 do not, nor does what
     the method lacks.)"""
     if values.ndim != 2 or not np.any(np.isfinite(values)):
@@ -182,6 +181,11 @@ def constraint(run: Run, name: str) -> style.Picture | None:
 
 def symmetry_groups(family: Family) -> list[Group]:
     return [group for group in family.groups if any(len(run.table("/symmetry")) for run in group.runs)]
+
+
+def symmetry_units(family: Family) -> str:
+    return next((run.table("/symmetry").units.get("error_mean", "1") for group in family.groups for run in group.runs
+                 if len(run.table("/symmetry"))), "1")
 
 
 def symmetry(family: Family, name: str, units: str) -> style.Picture | None:

@@ -138,7 +138,7 @@ def _detailed(family: Family) -> list[tuple[Group, Run]]:
 
 def _constraints(family: Family, key: str, numbered: Numbered) -> str:
     shown = _detailed(family)
-    out = []
+    out: list[str] = []
     for index, (group, run) in enumerate(shown):
         drawn = figures.constraint(run, f"{key}c{index}")
         if drawn is None:
@@ -175,7 +175,7 @@ def _sites(family: Family, key: str, numbered: Numbered) -> str:
         out.append("<h3>Slack by site</h3>" + _figure(slack, numbered.label(
             "Figure", "Slack of each site over the last quarter of training, from the first site to the last; the band "
             "reaches from the lowest to the highest run."), family.groups))
-    ranked = []
+    ranked: list[str] = []
     for index, group in enumerate(site_figures.moving_groups(family)[:DETAILED]):
         drawn = site_figures.ranked_sites(group, f"{key}r{index}")
         price = tables.sites_by_price(group)
@@ -221,10 +221,8 @@ def _family(family: Family, key: str, numbered: Numbered) -> str:
     batch.append(_swept(family, key, numbered, scale, label))
     batch.append(_constraints(family, key, numbered))
     batch.append(_sites(family, key, numbered))
-    units = next((run.table("/symmetry").units.get("error_mean", "1") for group in family.groups for run in group.runs
-                  if len(run.table("/symmetry"))), "1")
     panels = figures.symmetry_groups(family)
-    error = figures.symmetry(family, key + "s", units)
+    error = figures.symmetry(family, key + "s", figures.symmetry_units(family))
     if error:
         batch.append("<h3>Equivariance error</h3>" + _figure(error, numbered.label(
             "Figure", "Mean over outputs and random group elements of ‖f(gx) − g f(x)‖. Projected networks show "

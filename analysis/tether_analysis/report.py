@@ -2,29 +2,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .grouping import families
+from .grouping import Family, families
 from .page import write_page
 from .run_file import TABLES
+from .storage import write_whole
 from .sweep import Sweep, open_sweep
 from .tables import Cell, TableText, results, scale_of
 
 EXAMPLE = "example: analysis/report runs/quick-* --out report.html"
-
-
-def _write(text: str, path: Path) -> None:
-    """Under its final name only when whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _aligned(table: TableText) -> str:
@@ -35,7 +24,7 @@ def _aligned(table: TableText) -> str:
                                for c, (text, width) in enumerate(zip(line, widths))) for line in lines)
 
 
-def _text_tables(found: Sequence) -> str:
+def _text_tables(found: Sequence[Family]) -> str:
     out = []
     for family in found:
         table = results(family)
@@ -75,7 +64,7 @@ def command(arguments: Sequence[str]) -> int:
     found = families(runs)
     page = write_page(runs, found, options.title or _title(sweep), sweep.problems)
     try:
-        _write(page, options.out)
+        write_whole(options.out, page)
     except OSError as error:
         print(f"report: cannot write {options.out}: {error.strerror}", file=sys.stderr)
         return 14

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,20 @@ def _read_job(run: Run, text: str) -> None:
         run.problems.append(f"the stored job cannot be read: {error}")
 
 
-def _read(file: h5py.File, run: Run, tables: Sequence[str]) -> None:
+def _read(file: h5py.File, run: Run, tables: Sequence[str], summary: bool) -> None:
     committed = hdf5.retried(lambda: _committed_rows(file))  # first: what is read later is at least as new
+    if summary:
+        _read_summary(file, run, committed)
+    for name in tables:
+        try:
+            if name in file:
+                run.tables[name] = hdf5.retried(partial(_read_table, file, name, committed.get(name)))
+        except (OSError, RuntimeError, KeyError) as error:
+            run.problems.append(f"{name} cannot be read: {_short(error)}")
+
+
+def _read_summary(file: h5py.File, run: Run, committed: dict[str, int]) -> None:
+    """What the run is and how it stands."""
     run.meta = hdf5.retried(lambda: hdf5.attributes(file, "/meta"))
     schema = int(run.meta.get("schema_version", -1))
     if schema != SCHEMA_VERSION:
@@ -172,12 +185,6 @@ def _read(file: h5py.File, run: Run, tables: Sequence[str]) -> None:
     _read_job(run, str(run.meta.get("job", "")))
     if "/constraint/site" in file:
         run.sites = [str(hdf5.plain(site)) for site in hdf5.retried(lambda: file["/constraint/site"][:])]
-    for name in tables:
-        try:
-            if name in file:
-                run.tables[name] = hdf5.retried(lambda name=name: _read_table(file, name, committed.get(name)))
-        except (OSError, RuntimeError, KeyError) as error:
-            run.problems.append(f"{name} cannot be read: {_short(error)}")
     try:
         hdf5.retried(lambda: _read_ends(file, run, committed))
     except (OSError, RuntimeError, KeyError) as error:
@@ -203,9 +210,10 @@ def _without_run_file(run: Run, live: bool) -> None:
         run.problems.append("has no run.h5" + (" yet" if live else ": it ended before its first step"))
 
 
-def open_run(path: Path | str, tables: Sequence[str] = TABLES) -> Run:
+def open_run(path: Path | str, tables: Sequence[str] = TABLES, summary: bool = True) -> Run:
     """The run in a folder (or of a run.h5), whatever its state; see Run.condition and Run.problems.
-    tables: which of TABLES to read."""
+    tables: which of TABLES to read; summary: whether anything but these (False: they join a run that was
+    opened before, see Sweep.read)."""
     path = Path(path)
     folder = path.parent if path.name == "run.h5" else path
     run = Run(folder.resolve(), "unreadable")
@@ -218,7 +226,7 @@ def open_run(path: Path | str, tables: Sequence[str] = TABLES) -> Run:
         if source.stat().st_size == 0:
             raise OSError("the file is empty")
         with hdf5.retried(lambda: hdf5.open_for_reading(source)) as file:
-            _read(file, run, tables)
+            _read(file, run, tables, summary)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         run.condition = "unreadable"
         run.problems.append(f"run.h5 cannot be read (truncated or damaged): {_short(error)}")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from . import style
 from .figures import PANELS, colours, dashes, series_of
@@ -69,13 +71,13 @@ def phase_portraits(family: Family, name: str) -> style.Picture | None:
     # Sites of several networks share shades, not names: first and last say what the shades mean.
     sites = max((run.sites for group in groups for run in group.runs), key=len)
     shades = style.shades(len(sites))
-    legend = [style.LegendEntry(f"first site ({sites[0]})", style.to_hex(shades[0]), "-")]
+    legend = [style.LegendEntry(f"first site ({sites[0]})", style.hex_of(shades[0]), "-")]
     if len(sites) > 1:
-        legend.append(style.LegendEntry(f"last site ({sites[-1]})", style.to_hex(shades[-1]), "-"))
+        legend.append(style.LegendEntry(f"last site ({sites[-1]})", style.hex_of(shades[-1]), "-"))
     return style.picture(figure, name, "phase portraits of gates and multipliers", legend)
 
 
-def _bars(axes: Axes, found: Late, column: str, order: np.ndarray, colour: str) -> None:
+def _bars(axes: Axes, found: Late, column: str, order: NDArray[np.intp], colour: str) -> None:
     mean, swing = found.mean(column)[order], found.swing(column)[order]
     places = np.arange(len(order))
     axes.barh(places, np.nan_to_num(mean), height=0.66, color=colour, alpha=0.85)
@@ -101,7 +103,7 @@ def ranked_sites(group: Group, name: str) -> style.Picture | None:
     for panel, column in zip(axes, columns):
         _bars(panel, found, column, order, shown[column][1])
         panel.set_title(shown[column][0])
-        panel.xaxis.set_major_locator(style.MaxNLocator(5))
+        panel.xaxis.set_major_locator(MaxNLocator(5))
     axes[0].set_yticks(range(len(order)), [found.sites[site] for site in order])
     axes[0].invert_yaxis()
     for panel in axes:

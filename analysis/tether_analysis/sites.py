@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from .grouping import Group
 from .run_file import Run
+from .style import Array
 
 COLUMNS = ("lambda", "gamma", "slack")
 LATE = 0.25
-Array = NDArray[np.floating]
 
 
 def _stretch(run: Run, column: str, begin: float, end: float) -> Array | None:

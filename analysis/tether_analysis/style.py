@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import matplotlib
 
@@ -20,7 +21,10 @@ from matplotlib.artist import Artist  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.colors import to_hex  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.lines import Line2D  # noqa: E402
+from matplotlib.patches import Patch  # noqa: E402
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 
 INK, QUIET, GRID = "#1f2933", "#5c6773", "#e4e7eb"
 BASELINE = "#555b61"
@@ -44,6 +48,7 @@ plt.rcParams.update({
     "savefig.facecolor": "none", "axes.unicode_minus": True, "axes.formatter.use_mathtext": False,
 })
 
+Array = NDArray[np.floating[Any]]
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -93,7 +98,15 @@ def new_figure(columns: int = 1, rows: int = 1, height: float = 3.0, **options: 
     return figure, list(axes.flat)
 
 
-def thinned(x: np.ndarray, y: np.ndarray, points: int = 700) -> tuple[np.ndarray, np.ndarray]:
+def hex_of(colour: tuple[float, float, float, float]) -> str:
+    return str(to_hex(colour))
+
+
+def discard(figure: Figure) -> None:
+    plt.close(figure)
+
+
+def thinned(x: Array, y: Array, points: int = 700) -> tuple[Array, Array]:
     """A long curve with its look kept: the smallest and largest value of each stretch."""
     if len(x) <= points:
         return x, y
@@ -117,10 +130,32 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure for a page: its SVG, and the legend that the page sets beside it."""
+    """A figure for a page: its SVG, and the legend that the page sets beside it; for a paper, as PDF with both."""
 
     svg: str
     legend: list[LegendEntry]
+    figure: Figure
+
+    def _repr_svg_(self) -> str:  # what a notebook shows
+        return self.svg
+
+    def pdf(self) -> bytes:
+        columns = max(1, min(4, int(120 / max((len(entry.label) + 8 for entry in self.legend), default=20))))
+        rows = -(-len(self.legend) // columns)
+        width, height = (float(length) for length in self.figure.get_size_inches())
+        room = 0.24 * rows + 0.08 if rows else 0.0
+        self.figure.set_size_inches(width, height + room)
+        self.figure.set_layout_engine("constrained", rect=(0, 0, 1, height / (height + room)))
+        handles = [Patch(color=entry.colour) if entry.line == "block" else
+                   Line2D([], [], color=entry.colour, linestyle=entry.line) for entry in self.legend]
+        legend = self.figure.legend(handles, [entry.label for entry in self.legend], loc="upper left", ncol=columns,
+                                    bbox_to_anchor=(0, 1), fontsize=9) if rows else None
+        out = io.BytesIO()
+        self.figure.savefig(out, format="pdf", metadata={"CreationDate": None})
+        if legend:
+            legend.remove()
+        self.figure.set_size_inches(width, height)
+        return out.getvalue()
 
 
 def mark(artist: Artist, series: str, axes: Axes) -> None:
@@ -163,4 +198,4 @@ def picture(figure: Figure, name: str, description: str, legend: list[LegendEntr
                f'viewBox="{box.group(1)}" role="img" aria-label="{escape(description)}">')
     body = text[head.end():]
     body = re.sub(r'<style type="text/css">.*?</style>', "", body, flags=re.S)  # the page's own style says it
-    return Picture(opening + body, entries)
+    return Picture(opening + body, entries, figure)

@@ -84,7 +84,8 @@ class Sweep:
                   if any(name not in run.tables and run.meta for run in self.runs)]
         if not wanted:
             return
-        for run, read in zip(self.runs, open_runs([run.path for run in self.runs], tables=wanted)):
+        readable = [run for run in self.runs if run.meta]
+        for run, read in zip(readable, open_runs([run.path for run in readable], tables=wanted, summary=False)):
             run.tables |= read.tables
             run.problems += [problem for problem in read.problems if problem not in run.problems]
             for name in wanted:

@@ -14,14 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from . import style
-from .grouping import METHODS, MODELS, Family, Group
+from .grouping import METHODS, MODELS, Family, Group, value_text
 from .run_file import Run
 from .statistics import Estimate, estimate
 
 SAMPLES = "data.train"
 TITLES = {SAMPLES: "Sample efficiency", "dual.lr": "Sensitivity to the dual step size",
           "primal.lr": "Sensitivity to the primal step size"}
-AXES = {SAMPLES: "training samples", "dual.lr": "dual step size η_d", "primal.lr": "primal step size η_p"}
+AXES = {SAMPLES: "training samples", "dual.lr": "dual step size", "primal.lr": "primal step size"}
 
 
 def title_of(key: str) -> str:
@@ -70,14 +70,15 @@ def lines(family: Family, key: str) -> list[Line]:
     drawn = [line for line in found.values() if line.estimates()]
     lined = {(line.model, line.method) for line in drawn if len(line.points) > 1}
     # Of a method with a line, what lies beside it differs in other keys: it has its own figure.
+    # Of other methods single points are shown where the key is one of the task, which all methods have.
     drawn = [line for line in drawn if len(line.points) > 1
-             or (line.method != "strict" and (line.model, line.method) not in lined)]
+             or (key.startswith("data.") and (line.model, line.method) not in lined)]
     for line in drawn:
         line.points.sort(key=lambda point: point[0])
         alike = [other for other in drawn if (other.model, other.method) == (line.model, line.method)]
-        rest = [name for name in sorted({name for other in alike for name in other.points[0][1].keys}) if name != key
+        varying = [name for name in sorted({name for other in alike for name in other.points[0][1].keys}) if name != key
                 and len({str(other.points[0][1].keys.get(name)) for other in alike}) > 1]
-        told = ", ".join(f"{name} {line.points[0][1].keys[name]}" for name in rest if name in line.points[0][1].keys)
+        told = ", ".join(f"{name} {value_text(line.points[0][1].keys[name])}" for name in varying if name in line.points[0][1].keys)
         name = f"{MODELS.get(line.model, line.model)} {METHODS.get(line.method, line.method)}"
         line.label = name + (f", {told}" if told else "")
     return drawn
@@ -89,7 +90,7 @@ def _log_axis(axes: Axes, values: Sequence[float]) -> None:
     ticks = sorted(set(values))
     if len(ticks) <= 12:
         axes.set_xticks(ticks)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: value_text(float(value))))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.minorticks_off()
 
@@ -171,7 +172,7 @@ def equal_samples(family: Family) -> list[str]:
     return out
 
 
-def _crossing(x: np.ndarray, y: np.ndarray, level: float) -> float | None:
+def _crossing(x: style.Array, y: style.Array, level: float) -> float | None:
     for left, right, low, high in zip(x[:-1], x[1:], y[:-1], y[1:]):
         if min(low, high) <= level <= max(low, high) and low != high:
             return float(left + (right - left) * (level - low) / (high - low))

@@ -14,7 +14,7 @@ from .grouping import Family, Group
 from .run_file import Run
 from .sites import late, oscillation
 from .statistics import Estimate, estimate, paired_test
-from .style import power_of_ten
+from .style import Array, power_of_ten
 
 # How the field writes these figures; others stay as they are.
 EXPONENT = {"nbody": -3, "mocap": -2, "gravity": -3}
@@ -189,7 +189,7 @@ def _result_notes(family: Family, out: TableText) -> None:
         out.notes.append("Not counted in the means, because not complete: " + ", ".join(left_out) + ".")
 
 
-def _range(values: np.ndarray) -> str:
+def _range(values: Array) -> str:
     last = values[-1]
     low, high = number(float(np.min(last)), 2), number(float(np.max(last)), 2)
     return low if low == high else f"{low} … {high}"

@@ -64,7 +64,11 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
     key of its resolved job under its dotted name."""
     import pandas as pd
 
-    frame = pd.DataFrame([_facts(run) for run in runs])
+    facts = [_facts(run) for run in runs]
+    frame = pd.DataFrame(facts)
+    for name in frame.columns[frame.dtypes == float]:  # whole numbers stay whole where a run lacks them
+        if all(isinstance(fact[name], int) for fact in facts if name in fact):
+            frame[name] = frame[name].astype("Int64")
     names = dict(RUN_NAMES)
     for mode in ("projected", "relaxed"):
         names |= {f"{mode}_step": f"step of the best evaluation, {mode}",
@@ -162,7 +166,7 @@ def table_dataset(runs: Sequence[Run], name: str) -> xr.Dataset:
                 continue
             rows = np.searchsorted(steps, table["step"])
             if sited:
-                places = [sites.index(site) for site in run.sites]
+                places = np.array([sites.index(site) for site in run.sites], dtype=np.intp)
                 values[at][np.ix_(rows, places)] = table[column]
             else:
                 values[at, rows] = table[column]

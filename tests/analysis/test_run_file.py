@@ -77,11 +77,16 @@ class RunFiles(unittest.TestCase):
 
     def test_truncated_at_any_length_is_named_and_never_fails(self) -> None:
         folder = write_run(self.top / "a", epochs=10)
-        whole = (folder / "run.h5").read_bytes()
+        before, whole = open_run(folder), (folder / "run.h5").read_bytes()
         for part in (0, 0.01, 0.5, 0.99, 0.999):
             with self.subTest(part=part):
                 (folder / "run.h5").write_bytes(whole[:int(part * len(whole))])
                 run = open_run(folder)
+                if part > 0.99 and run.condition == "complete":  # newer HDF5 reads on; then nothing may be lost
+                    for name, table in before.tables.items():
+                        for column, values in table.columns.items():
+                            np.testing.assert_array_equal(run.table(name)[column], values)
+                    continue
                 self.assertEqual(run.condition, "unreadable")
                 self.assertIn("truncated", run.problems[0])
 
@@ -105,12 +110,12 @@ class RunFiles(unittest.TestCase):
     def test_reader_that_hangs_or_dies_is_replaced(self) -> None:
         folders = [write_run(self.top / name, epochs=5) for name in ("a", "b", "c")]
 
-        def reads_badly(path: Path, tables: Sequence[str]) -> Run:
+        def reads_badly(path: Path, tables: Sequence[str], summary: bool) -> Run:
             if path.name == "a":
                 os.kill(os.getpid(), signal.SIGSEGV)
             if path.name == "b":
                 time.sleep(60)
-            return open_run(path, tables)
+            return open_run(path, tables, summary)
 
         with mock.patch("tether_analysis.careful.open_run", reads_badly):
             runs = open_runs(folders, patience_s=2)
