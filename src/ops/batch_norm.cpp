@@ -5,6 +5,7 @@
 #include "tether/ops/lane_reduce.hpp"
 #include "tether/ops/norms.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -42,15 +43,22 @@ public:
         // Kept from step to step: a training step allocates nothing.
         thread_local std::vector<double> sums;
         if (options_.training) {
-            batch_sums(r, r.inputs[0].extent, 2 * columns, sums, [&](Index row, double* sum) {
-                for (Index c = 0; c < columns; ++c) {
-                    const auto x = static_cast<double>(r.in(0)[row * columns + c]);
-                    sum[c] += x;
-                    sum[columns + c] += x * x;
-                }
-            });
+            batch_sums(r, r.inputs[0].extent, 2 * columns, sums,
+                       [columns, all = r.in(0)](Index row, double* __restrict__ sum) {
+                           const T* __restrict__ x = all + row * columns;
+                           double* __restrict__ squares = sum + columns;
+                           for (Index c = 0; c < columns; ++c) {
+                               const auto value = static_cast<double>(x[c]);
+                               sum[c] += value;
+                               squares[c] += value * value;
+                           }
+                       });
         }
         const double count = options_.training ? sums.back() : 1;
+        thread_local std::vector<double> scales; // mean and s of every column
+        scales.resize(static_cast<std::size_t>(2 * columns));
+        double* means = scales.data();
+        double* factors = means + columns;
         for (Index c = 0; c < columns; ++c) {
             double mean = 0;
             double variance = 0;
@@ -74,16 +82,23 @@ public:
             if (r.has_out(2)) {
                 r.out(2)[c] = static_cast<T>(s);
             }
-            const T weight = r.in(1)[c];
-            const T bias = r.in(2)[c];
-            for (Index row = 0; row < rows; ++row) {
-                const T normal = static_cast<T>((static_cast<double>(r.in(0)[row * columns + c]) - mean) * s);
-                if (r.has_out(1)) {
-                    r.out(1)[row * columns + c] = normal;
-                }
-                if (r.has_out(0)) {
-                    r.out(0)[row * columns + c] = weight * normal + bias;
-                }
+            means[c] = mean;
+            factors[c] = s;
+        }
+        for (Index row = 0; row < rows; ++row) {
+            const T* __restrict__ x = r.in(0) + row * columns;
+            const T* __restrict__ weight = r.in(1);
+            const T* __restrict__ bias = r.in(2);
+            T* __restrict__ y = r.has_out(0) ? r.out(0) + row * columns : nullptr;
+            T* __restrict__ normal = r.has_out(1) ? r.out(1) + row * columns : nullptr;
+            const auto normalised = [&](Index c) {
+                return static_cast<T>((static_cast<double>(x[c]) - means[c]) * factors[c]);
+            };
+            for (Index c = 0; normal != nullptr && c < columns; ++c) {
+                normal[c] = normalised(c);
+            }
+            for (Index c = 0; y != nullptr && c < columns; ++c) {
+                y[c] = weight[c] * normalised(c) + bias[c];
             }
         }
         if (options_.training && r.commits_state && r.has_out(5)) {
@@ -109,26 +124,38 @@ public:
         thread_local std::vector<double> sums;
         sums.resize(static_cast<std::size_t>(2 * columns + 1));
         const auto lanes = r.lanes(r.inputs[0].extent);
-        lane_reduce<double>(lanes, 2 * columns + 1, sums.data(), false, *r.sums, [&](Index row, double* sum) {
-            for (Index c = 0; c < columns; ++c) {
-                const auto d = static_cast<double>(r.in(0)[row * columns + c]);
-                sum[c] += d;
-                sum[columns + c] += d * static_cast<double>(r.in(1)[row * columns + c]);
-            }
-            sum[2 * columns] += 1;
-        });
-        // The parameters' gradients are this part's own sums, rounded per lane; the reduction of
-        // gradients adds parts.
-        for (int p = 1; p <= 2; ++p) {
-            lane_tree<T>(lanes, columns, r.out(p), false, *r.scratch, [&](Index begin, Index end, T* leaf) {
+        // Sums of every lane: the tree over all lanes of the batch starts from them, and, rounded per lane,
+        // so do the parameters' gradients, which the reduction of gradients adds to other parts'.
+        const auto width = static_cast<std::size_t>(2 * columns + 1);
+        thread_local std::vector<double> lane_sums;
+        lane_sums.assign((lanes.size() - 1) * width, 0.0);
+        for (std::size_t l = 0; l + 1 < lanes.size(); ++l) {
+            double* __restrict__ sum = lane_sums.data() + l * width;
+            double* __restrict__ products = sum + columns;
+            for (Index row = lanes[l]; row < lanes[l + 1]; ++row) {
+                const T* __restrict__ dy = r.in(0) + row * columns;
+                const T* __restrict__ normal = r.in(1) + row * columns;
                 for (Index c = 0; c < columns; ++c) {
-                    double sum = 0;
-                    for (Index row = begin; row < end; ++row) {
-                        const auto d = static_cast<double>(r.in(0)[row * columns + c]);
-                        sum += p == 2 ? d : d * static_cast<double>(r.in(1)[row * columns + c]);
-                    }
-                    leaf[c] = static_cast<T>(sum);
+                    const auto d = static_cast<double>(dy[c]);
+                    sum[c] += d;
+                    products[c] += d * static_cast<double>(normal[c]);
                 }
+            }
+            sum[2 * columns] = static_cast<double>(lanes[l + 1] - lanes[l]);
+        }
+        const double* next = lane_sums.data();
+        lane_tree<double>(lanes, 2 * columns + 1, sums.data(), false, *r.sums,
+                          [&](Index, Index, double* leaf) {
+                              std::copy_n(next, width, leaf);
+                              next += width;
+                          });
+        for (int p = 1; p <= 2; ++p) {
+            const double* sum = lane_sums.data() + (p == 2 ? 0 : columns);
+            lane_tree<T>(lanes, columns, r.out(p), false, *r.scratch, [&](Index, Index, T* leaf) {
+                for (Index c = 0; c < columns; ++c) {
+                    leaf[c] = static_cast<T>(sum[c]);
+                }
+                sum += width;
             });
         }
         if (training_ && r.exchange != nullptr && *r.exchange) {
@@ -138,15 +165,25 @@ public:
             return;
         }
         const double count = sums.back();
+        for (Index c = 0; c < 2 * columns; ++c) { // now means
+            sums[static_cast<std::size_t>(c)] = training_ ? sums[static_cast<std::size_t>(c)] / count : 0;
+        }
+        const double* __restrict__ mean = sums.data();
+        const double* __restrict__ product = mean + columns;
+        thread_local std::vector<double> factors;
+        factors.resize(static_cast<std::size_t>(columns));
         for (Index c = 0; c < columns; ++c) {
-            const auto i = static_cast<std::size_t>(c);
-            const double mean = training_ ? sums[i] / count : 0;
-            const double product = training_ ? sums[i + static_cast<std::size_t>(columns)] / count : 0;
-            const double factor = static_cast<double>(r.in(3)[c]) * static_cast<double>(r.in(2)[c]);
-            for (Index row = 0; row < rows; ++row) {
-                const Index at = row * columns + c;
-                r.out(0)[at] = static_cast<T>(factor * (static_cast<double>(r.in(0)[at]) - mean -
-                                                        static_cast<double>(r.in(1)[at]) * product));
+            factors[static_cast<std::size_t>(c)] =
+                static_cast<double>(r.in(3)[c]) * static_cast<double>(r.in(2)[c]);
+        }
+        const double* __restrict__ factor = factors.data();
+        for (Index row = 0; row < rows; ++row) {
+            const T* __restrict__ dy = r.in(0) + row * columns;
+            const T* __restrict__ normal = r.in(1) + row * columns;
+            T* __restrict__ dx = r.out(0) + row * columns;
+            for (Index c = 0; c < columns; ++c) {
+                dx[c] = static_cast<T>(factor[c] * (static_cast<double>(dy[c]) - mean[c] -
+                                                    static_cast<double>(normal[c]) * product[c]));
             }
         }
     }
