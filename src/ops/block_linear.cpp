@@ -110,14 +110,16 @@ public:
         Index x_column, x_stride, y_column, y_stride, components;
         WeightView weight;
     };
-    explicit WeightGradient(std::vector<Part> parts) : parts_(std::move(parts)) {
+    WeightGradient(std::vector<Part> parts, Extent rows)
+        : parts_(std::move(parts)),
+          most_tiled_weights_(rows.axis == Axis::edge || rows.times > 1 ? 1 << 15 : 13000) {
         for (const Part& p : parts_) {
             elements_ += p.weight.k * p.weight.n;
         }
     }
     [[nodiscard]] std::string_view name() const override { return "weight_gradient"; }
-    // Sums that do not fit the cache beside the rows are made block by block from all rows instead.
-    [[nodiscard]] bool sums_tiles() const override { return elements_ <= most_tiled_weights; }
+    // Sums that are large for the number of rows of a lane are made block by block from all rows instead.
+    [[nodiscard]] bool sums_tiles() const override { return elements_ <= most_tiled_weights_; }
 
     template <class T>
     void execute(Run<T>& r) const {
@@ -142,8 +144,6 @@ public:
     }
 
 private:
-    static constexpr Index most_tiled_weights = 13000;
-
     // x and dy from a row on, in the order in which the gradient lies in memory.
     template <class T>
     [[nodiscard]] std::pair<device::Factor<T>, device::Factor<T>> factors(const Run<T>& r, const Part& p,
@@ -210,6 +210,7 @@ private:
     }
 
     std::vector<Part> parts_;
+    Index most_tiled_weights_;
     Index elements_ = 0;
 };
 
@@ -317,7 +318,8 @@ void BlockLinearOp::reverse(Reverse& r) const {
         }
         in.push_back(dy);
         const Value gradient = b.parameter_gradient(weight, views);
-        b.append_into(std::make_shared<WeightGradient>(std::move(parts)), std::move(in), {gradient});
+        b.append_into(std::make_shared<WeightGradient>(std::move(parts), b.info(dy).extent), std::move(in),
+                      {gradient});
     }
     if (biased_ && r.wants(inputs + 1)) {
         bias_gradient(b, dy, r.in(inputs + 1));
