@@ -12,16 +12,16 @@
 namespace tether::ops {
 namespace {
 
-// Rows that go through all panels and the activation before the next ones: they stay in the
-// first-level and second-level caches. A multiple of every register block.
+// Rows that go through all panels before the next ones: they stay in the first-level and second-level
+// caches. A multiple of every register block.
 constexpr Index chunk_rows = 84;
 constexpr std::size_t most_terms = 128;
 
 class BlockLinearOp : public OpOf<BlockLinearOp> {
 public:
     // `packs` holds, per block and term, the number of the packed weights in the program.
-    BlockLinearOp(BlockLinear map, std::vector<std::vector<int>> packs, bool biased, Activation activation)
-        : map_(std::move(map)), packs_(std::move(packs)), biased_(biased), activation_(activation) {
+    BlockLinearOp(BlockLinear map, std::vector<std::vector<int>> packs, bool biased)
+        : map_(std::move(map)), packs_(std::move(packs)), biased_(biased) {
         std::vector<bool> covered(static_cast<std::size_t>(map_.columns), false);
         for (const Block& block : map_.blocks) {
             for (Index m = 0; m < block.components; ++m) {
@@ -48,7 +48,6 @@ public:
         const auto bias_at = r.inputs.size() - 1;
         const T* bias = biased_ ? r.inputs[bias_at].data : nullptr;
         const Index bias_columns = biased_ ? r.inputs[bias_at].columns : 0;
-        T* slope = r.has_out(1) ? r.out(1) : nullptr;
         std::array<device::ProductTerm<T>, most_terms> terms;
         for (Index first = 0; first < rows; first += chunk_rows) {
             const Index count = std::min(chunk_rows, rows - first);
@@ -72,12 +71,6 @@ public:
                                         has_bias ? bias + block.column : nullptr, false);
                 }
             }
-            if (activation_ != Activation::none) {
-                kernels::with_activation(activation_, [&]<Activation kind>() {
-                    kernels::activate_all<kind>(
-                        out, out, slope == nullptr ? nullptr : slope + first * columns, count * columns);
-                });
-            }
         }
     }
 
@@ -99,7 +92,6 @@ private:
     bool biased_;
     bool covers_all_ = true;
     Index weights_ = 0;
-    Activation activation_;
 };
 
 // Gradients of all weight views of one map with respect to dy.
@@ -262,10 +254,7 @@ WeightView at(WeightView view, Index parameter_offset) {
 
 void BlockLinearOp::reverse(Reverse& r) const {
     Builder& b = r.builder();
-    Value dy = r.gradient(0);
-    if (activation_ != Activation::none) {
-        dy = multiply(b, dy, r.out(1));
-    }
+    const Value dy = r.gradient(0);
     const int inputs = r.inputs() - (biased_ ? 2 : 1);
     const Value weight = r.in(inputs);
     for (int i = 0; i < inputs; ++i) {
@@ -378,11 +367,9 @@ Value block_linear(Builder& b, const std::vector<Value>& inputs, Value weight, c
               b.info(*bias).columns, map.columns);
         in.push_back(*bias);
     }
-    auto op = std::make_shared<BlockLinearOp>(map, std::move(packs), bias.has_value(), activation);
-    if (activation == Activation::none) {
-        return b.append(std::move(op), std::move(in), extent, map.columns);
-    }
-    return b.append_all(std::move(op), std::move(in), {{extent, map.columns}, {extent, map.columns}}).front();
+    const Value y = b.append(std::make_shared<BlockLinearOp>(map, std::move(packs), bias.has_value()),
+                             std::move(in), extent, map.columns);
+    return activation == Activation::none ? y : ops::activation(b, y, activation);
 }
 
 Value linear(Builder& b, const std::vector<Value>& inputs, Value weight, Index out, std::optional<Value> bias,

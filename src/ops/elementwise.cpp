@@ -208,7 +208,8 @@ public:
     void reverse(Reverse& r) const override { r.add(0, scale_rows(r.builder(), r.out(1), r.gradient(0))); }
 };
 
-// Outputs value and slope.
+// Outputs value and slope. Both are kept for the reverse pass: making them again from the argument
+// halves the arena of EGNO but costs 4 to 8 % more time (measured).
 class Activate : public OpOf<Activate> {
 public:
     explicit Activate(Activation kind) : kind_(kind) {}

@@ -236,7 +236,7 @@ class GatherOp : public OpOf<GatherOp> {
 public:
     explicit GatherOp(const Gather& g)
         : receiver_(g.at_receiver), sender_(g.at_sender), edge_(g.on_edge), r_(g.receiver_factor),
-          s_(g.sender_factor), activation_(g.activation) {}
+          s_(g.sender_factor) {}
     [[nodiscard]] std::string_view name() const override { return "gather"; }
     [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
@@ -249,44 +249,35 @@ public:
         const T* receivers = receiver_ ? r.in(next++) : nullptr;
         const T* senders = sender_ ? r.in(next++) : nullptr;
         const T* edges = edge_ ? r.in(next) : nullptr;
-        kernels::with_activation(activation_, [&]<Activation kind>() {
-            const Index tile = first_item(r, r.outputs[0]);
-            for (Index e = 0; e < wide_rows<T>(r.outputs[0]); ++e) {
-                T* __restrict__ to = r.out(0) + e * columns;
-                const auto i = static_cast<std::size_t>(tile + e);
-                if (receivers != nullptr && senders != nullptr) {
-                    const T* __restrict__ x = receivers + t.receiver[i] * columns;
-                    const T* __restrict__ y = senders + t.sender[i] * columns;
-                    for (Index c = 0; c < columns; ++c) {
-                        to[c] = fr * x[c] + fs * y[c];
-                    }
-                } else {
-                    const T* __restrict__ x = receivers != nullptr ? receivers + t.receiver[i] * columns
-                                                                   : senders + t.sender[i] * columns;
-                    const T f = receivers != nullptr ? fr : fs;
-                    for (Index c = 0; c < columns; ++c) {
-                        to[c] = f * x[c];
-                    }
+        const Index tile = first_item(r, r.outputs[0]);
+        for (Index e = 0; e < wide_rows<T>(r.outputs[0]); ++e) {
+            T* __restrict__ to = r.out(0) + e * columns;
+            const auto i = static_cast<std::size_t>(tile + e);
+            if (receivers != nullptr && senders != nullptr) {
+                const T* __restrict__ x = receivers + t.receiver[i] * columns;
+                const T* __restrict__ y = senders + t.sender[i] * columns;
+                for (Index c = 0; c < columns; ++c) {
+                    to[c] = fr * x[c] + fs * y[c];
                 }
-                if (edges != nullptr) {
-                    const T* __restrict__ z = edges + e * columns;
-                    for (Index c = 0; c < columns; ++c) {
-                        to[c] += z[c];
-                    }
-                }
-                if constexpr (kind != Activation::none) {
-                    kernels::activate_all<kind>(to, to, r.has_out(1) ? r.out(1) + e * columns : nullptr,
-                                                columns);
+            } else {
+                const T* __restrict__ x = receivers != nullptr ? receivers + t.receiver[i] * columns
+                                                               : senders + t.sender[i] * columns;
+                const T f = receivers != nullptr ? fr : fs;
+                for (Index c = 0; c < columns; ++c) {
+                    to[c] = f * x[c];
                 }
             }
-        });
+            if (edges != nullptr) {
+                const T* __restrict__ z = edges + e * columns;
+                for (Index c = 0; c < columns; ++c) {
+                    to[c] += z[c];
+                }
+            }
+        }
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();
-        Value dz = r.gradient(0);
-        if (activation_ != Activation::none) {
-            dz = multiply(b, dz, r.out(1));
-        }
+        const Value dz = r.gradient(0);
         int next = 0;
         if (receiver_) {
             if (r.wants(next)) {
@@ -313,7 +304,6 @@ public:
 private:
     bool receiver_, sender_, edge_;
     double r_, s_;
-    Activation activation_;
 };
 
 } // namespace
@@ -334,11 +324,8 @@ Value gather(Builder& b, const Gather& g) {
     const Extent edges{Axis::edge, times};
     check(!g.on_edge || b.info(*g.on_edge).extent == edges, "gather: edge rows expected");
     const Index columns = b.info(in.front()).columns;
-    auto op = std::make_shared<GatherOp>(g);
-    if (g.activation == Activation::none) {
-        return b.append(std::move(op), std::move(in), edges, columns);
-    }
-    return b.append_all(std::move(op), std::move(in), {{edges, columns}, {edges, columns}}).front();
+    const Value sum = b.append(std::make_shared<GatherOp>(g), std::move(in), edges, columns);
+    return g.activation == Activation::none ? sum : activation(b, sum, g.activation);
 }
 
 Value at_receiver(Builder& b, Value node_rows) { return gather(b, {.at_receiver = node_rows}); }
