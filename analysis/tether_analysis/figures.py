@@ -14,6 +14,7 @@ from .grouping import Family, Group
 from .run_file import Run, Table
 
 PANELS = 12  # configurations side by side in one figure
+CURVES = 24  # configurations over one another: six colours, four kinds of line
 Curve = tuple[style.Array, style.Array]
 
 
@@ -100,13 +101,28 @@ def _mark_best(axes: Axes, group: Group, mode: str, colour: str, scale: float, s
         style.mark(dot, series, axes)
 
 
+def curve_groups(family: Family) -> list[Group]:
+    """All, or of too many the baselines and those that are best on validation, in the family's order."""
+    if len(family.groups) <= CURVES:
+        return family.groups
+
+    def worth(group: Group) -> tuple[bool, float]:
+        values = [run.best[group.deployed].validation for run in group.counted() if group.deployed in run.best]
+        finite = [value for value in values if np.isfinite(value)]
+        return group.method != "strict", sum(finite) / len(finite) if finite else float("inf")
+
+    chosen = sorted(family.groups, key=worth)[:CURVES]
+    return [group for group in family.groups if group in chosen]
+
+
 def validation(family: Family, name: str, scale: float, label: str) -> style.Picture | None:
     """Projected and relaxed validation during training, one scale for both."""
     figure, axes = style.new_figure(2, height=3.5, sharey=True)
-    colour, line = colours(family.groups), dashes(family.groups)
+    groups = curve_groups(family)
+    colour, line = colours(groups), dashes(groups)
     drawn = False
     for panel, mode in zip(axes, ("projected", "relaxed")):
-        for group in family.groups:
+        for group in groups:
             if mode == "relaxed" and not group.has_branches:
                 continue
             curves = [_against_epochs(run, run.table("/eval/validation"), mode) for run in group.runs]
@@ -131,10 +147,11 @@ def validation(family: Family, name: str, scale: float, label: str) -> style.Pic
 def training(family: Family, name: str) -> style.Picture | None:
     """Training loss, and the norm of its gradient."""
     figure, axes = style.new_figure(2, height=3.2)
-    colour, line = colours(family.groups), dashes(family.groups)
+    groups = curve_groups(family)
+    colour, line = colours(groups), dashes(groups)
     drawn = False
     for panel, column, label in zip(axes, ("loss", "gradient_norm"), ("mean task loss", "gradient norm")):
-        for group in family.groups:
+        for group in groups:
             curves = [_against_epochs(run, run.table("/train"), column) for run in group.runs]
             drawn |= _draw(panel, curves, colour[id(group)], line[id(group)], group.label,
                            series=series_of(family, group))

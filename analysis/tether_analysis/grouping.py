@@ -95,7 +95,7 @@ def value_text(value: Any) -> str:
 
 def _differences(trees: Sequence[Mapping[str, Any]], weights: Sequence[int] | None = None) -> tuple[list[str], str]:
     """For each tree the keys in which not all agree, as text; and what is said once for all of them. Where several
-    keys vary and weights are given, only departures from the commonest values are told, and those values once."""
+    keys vary and weights are given, only departures from what most have are told, and those values once."""
     names = sorted({name for tree in trees for name in tree})
     varying = [name for name in names if len({json.dumps(tree.get(name), sort_keys=True) for tree in trees}) > 1]
     usual: dict[str, Any] = {}
@@ -105,7 +105,9 @@ def _differences(trees: Sequence[Mapping[str, Any]], weights: Sequence[int] | No
             for tree, weight in zip(trees, weights):
                 text = json.dumps(tree.get(name), sort_keys=True)
                 counts[text] = counts.get(text, 0) + weight
-            usual[name] = json.loads(max(counts, key=lambda text: counts[text]))
+            commonest = max(counts, key=lambda text: counts[text])
+            if 2 * counts[commonest] > sum(weights):  # of a full grid no value is the usual one
+                usual[name] = json.loads(commonest)
     told = [", ".join(f"{name} {value_text(tree[name])}" for name in varying
                       if name in tree and (name not in usual or usual[name] != tree[name])) for tree in trees]
     return told, ", ".join(f"{name} {value_text(value)}" for name, value in usual.items() if value is not None)

@@ -202,7 +202,9 @@ def _swept(family: Family, key: str, numbered: Numbered, scale: float, label: st
             "Figure", f"Test {escape(label)} of the deployed evaluation against <code>{escape(name)}</code>: means over "
             "seeds with their 95 % intervals, dots are single runs; a line connects what differs in nothing else.")))
         if name == sweep_figures.SAMPLES and (equal := sweep_figures.equal_samples(family)):
-            out.append(f'<div class="notes">{"".join(f"<p>{escape(text)}.</p>" for text in equal)}</div>')
+            notes = f'<div class="notes">{"".join(f"<p>{escape(text)}.</p>" for text in equal)}</div>'
+            out.append(notes if len(equal) <= 6 else
+                       f"<details><summary>How many samples the baseline needs for as much</summary>{notes}</details>")
     drawn = sweep_figures.scaling(family, key + "x")
     if drawn:
         out.append("<h3>Scaling</h3>" + _figure(drawn, numbered.label(
@@ -215,9 +217,12 @@ def _family(family: Family, key: str, numbered: Numbered) -> str:
     batch = [f'<h2 id="{key}">{escape(family.title[:1].upper() + family.title[1:])}</h2>']
     batch.append(_table(tables.results(family), numbered.label(
         "Table", f"Test {escape(label)}, {escape(family.title)}; strict networks beside the methods.")))
+    curves = len(figures.curve_groups(family))
+    chosen = f" {curves} of {len(family.groups)} configurations: the baselines and the best on validation." if \
+        curves < len(family.groups) else ""
     batch.append(_figure(figures.validation(family, key + "v", scale, label), numbered.label(
         "Figure", "Validation during training; circles mark the evaluations chosen as best. Lines are means over "
-        "seeds, bands reach from the lowest to the highest run."), family.groups))
+        "seeds, bands reach from the lowest to the highest run." + chosen), family.groups))
     batch.append(_swept(family, key, numbered, scale, label))
     batch.append(_constraints(family, key, numbered))
     batch.append(_sites(family, key, numbered))
@@ -233,7 +238,7 @@ def _family(family: Family, key: str, numbered: Numbered) -> str:
     if train:
         batch.append("<h3>Training</h3>" + _figure(train, numbered.label(
             "Figure", "Mean task loss since the row before, and norm of the gradient of the Lagrangian before "
-            "clipping."), family.groups))
+            "clipping." + chosen), family.groups))
     spent = figures.timing(family, key + "m")
     if spent:
         batch.append("<h3>Where the time goes</h3>" + _figure(spent, numbered.label(

@@ -95,15 +95,15 @@ def _log_axis(axes: Axes, values: Sequence[float]) -> None:
     axes.minorticks_off()
 
 
-def _colours(drawn: Sequence[Line]) -> Mapping[int, str]:
-    out: dict[int, str] = {}
-    used = 0
+def _looks(drawn: Sequence[Line]) -> Mapping[int, tuple[str, str]]:
+    """Colour and kind of line."""
+    out: dict[int, tuple[str, str]] = {}
+    used = {True: 0, False: 0}
     for line in drawn:
-        if line.method == "strict":
-            out[id(line)] = style.BASELINE
-        else:
-            out[id(line)] = style.CYCLE[used % len(style.CYCLE)]
-            used += 1
+        strict = line.method == "strict"
+        colours = (style.BASELINE,) if strict else style.CYCLE
+        out[id(line)] = (colours[used[strict] % len(colours)], ("-", "--", ":", "-.")[used[strict] // len(colours) % 4])
+        used[strict] += 1
     return out
 
 
@@ -114,21 +114,22 @@ def sensitivity(family: Family, key: str, name: str, scale: float, label: str) -
     if not several:
         return None
     figure, (axes,) = style.new_figure(height=3.6)
-    colour = _colours(drawn)
+    looks = _looks(drawn)
     xs = [x for line in drawn for x, _ in line.points]
     for number, line in enumerate(drawn):
         series = f"s{number}"
+        colour, kind = looks[id(line)]
         x = np.array([point for point, _ in line.estimates()])
         values = [value.scaled(scale) for _, value in line.estimates()]
         mean = np.array([value.mean for value in values])
         half = np.nan_to_num(np.array([value.half for value in values]))
-        (curve,) = axes.plot(x, mean, color=colour[id(line)], marker="o", markersize=4.5, label=line.label)
+        (curve,) = axes.plot(x, mean, color=colour, linestyle=kind, marker="o", markersize=4.5, label=line.label)
         style.mark(curve, series, axes)
-        bars = axes.vlines(x, mean - half, mean + half, color=colour[id(line)], linewidth=1.3)
+        bars = axes.vlines(x, mean - half, mean + half, color=colour, linewidth=1.3)
         style.mark(bars, series, axes)
         for place, group in line.points:
             for value in group.best_by_seed(group.deployed).values():
-                (dot,) = axes.plot([place], [value * scale], marker=".", markersize=4, color=colour[id(line)], alpha=0.55)
+                (dot,) = axes.plot([place], [value * scale], marker=".", markersize=4, color=colour, alpha=0.55)
                 style.mark(dot, series, axes)
     on_lines = {id(group) for line in drawn for _, group in line.points}
     baselines = list(dict.fromkeys(group.baseline for line in several for _, group in line.points
