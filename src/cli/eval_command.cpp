@@ -9,6 +9,7 @@
 #include "tether/run/run_file_reader.hpp"
 #include "tether/run/stored_run.hpp"
 #include "tether/run/trainer.hpp"
+#include "tether/run/turning.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -30,6 +31,7 @@ struct Result {
     methods::EquivarianceError error;
     Index samples = 0, measured = 0, elements = 0;
     std::string units; // of the target
+    std::string group; // of the equivariance error
 };
 
 Usage eval_usage() {
@@ -97,6 +99,7 @@ Result evaluate(const run::StoredRun& run, const run::Setup& setup, run::Mode mo
     r.samples = static_cast<Index>(setup.set.samples(split).size());
     r.loss = evaluator.loss(mode, split, trained, state, run.numbers().gates);
     r.elements = elements;
+    r.group = run::group_text(setup.set.group);
     if (elements > 0) {
         r.measured = std::min(measured_samples, r.samples);
         r.error =
@@ -121,10 +124,16 @@ void print_json(const run::StoredRun& run, run::Mode mode, const std::string& sp
     }
     nlohmann::json error = nullptr;
     if (r.elements > 0) {
-        error = {{"mean", r.error.mean},         {"max", r.error.maximum},
-                 {"relative", r.error.relative}, {"sample_mean", r.error.sample_mean},
-                 {"averaged", r.error.averaged}, {"units", r.units},
-                 {"samples", r.measured},        {"elements", r.elements}};
+        error = {{"mean", r.error.mean},
+                 {"max", r.error.maximum},
+                 {"relative", r.error.relative},
+                 {"sample_mean", r.error.sample_mean},
+                 {"averaged", r.error.averaged},
+                 {"min", r.error.minimum},
+                 {"units", r.units},
+                 {"group", r.group},
+                 {"samples", r.measured},
+                 {"elements", r.elements}};
     }
     fmt::print("{}\n", nlohmann::json{{"run", run.folder()},
                                       {"model", run.job().model.name},
@@ -151,7 +160,8 @@ void print_table(const run::StoredRun& run, run::Mode mode, const std::string& s
     }
     if (r.elements > 0) {
         const std::string units = with_units(r.units);
-        fmt::print("equivariance error under O(3), {} samples, {} elements each:\n", r.measured, r.elements);
+        fmt::print("equivariance error under {}, {} samples, {} elements each:\n", r.group, r.measured,
+                   r.elements);
         fmt::print("  mean        {:.3e}{}  of a row\n", r.error.mean, units);
         fmt::print("  max         {:.3e}{}  largest component\n", r.error.maximum, units);
         fmt::print("  relative    {:.3e}  mean over the mean row of the output\n", r.error.relative);

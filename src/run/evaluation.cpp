@@ -132,7 +132,7 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
     const Index width = setup_.network->target_columns();
     const bool nodes = setup_.network->target_extent().axis == Axis::node;
     const bool vector = nodes && is_vector_field(setup_.network->model().target().name, width);
-    const symmetry::Group group{};
+    const auto times = static_cast<std::int32_t>(setup_.network->target_extent().times);
     constexpr std::size_t terms = 10;
     std::vector<double> all(static_cast<std::size_t>(chunks) * terms, 0.0);
     for_chunks(chunks, [&](Worker& w, Index c) {
@@ -155,11 +155,14 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
                 begin[g] = static_cast<std::int32_t>(g);
             }
         }
+        for (std::int32_t& row : begin) {
+            row *= times;
+        }
         methods::EquivarianceMeasure measure;
         measure.begin<T>(w.reference, width, begin);
         for (Index e = 0; e < elements; ++e) {
-            draw_elements(group, static_cast<std::uint64_t>(setup_.job.seed), Purpose::measurement, e, part,
-                          w.elements);
+            draw_elements(setup_.set.group, static_cast<std::uint64_t>(setup_.job.seed), Purpose::measurement,
+                          e, part, w.elements);
             w.turned = w.part;
             turn<T>(w.turned, program.fields, w.elements);
             executor.run(w.turned, environment);

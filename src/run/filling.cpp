@@ -41,7 +41,7 @@ void BatchFiller<T>::operator()(Index first, Index count, BatchPart<T>& part) {
     if (setup_.network->tasks().turned) {
         auto& elements =
             elements_[static_cast<std::size_t>((first - lanes_.mine().first) / lanes_.lanes_per_thread())];
-        draw_elements({.kind = symmetry::GroupKind::so3}, static_cast<std::uint64_t>(setup_.job.seed),
+        draw_elements(setup_.set.group.proper(), static_cast<std::uint64_t>(setup_.job.seed),
                       Purpose::augmentation, step_, part.sample, elements);
         turn<T>(part, turned_, elements);
     }

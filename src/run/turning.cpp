@@ -12,6 +12,18 @@ bool is_vector_field(const std::string& name, Index width) {
     return width % 3 == 0 && std::ranges::find(vectors, name) != vectors.end();
 }
 
+std::string group_text(const symmetry::Group& group) {
+    const std::string name = group.name(); // "SO2"
+    std::string text = name.substr(0, name.size() - 1) + "(" + name.back() + ")";
+    if (group.kind == symmetry::GroupKind::so2 || group.kind == symmetry::GroupKind::o2) {
+        const std::vector<symmetry::Vector3> axes{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
+        const auto axis = std::ranges::find(axes, group.vertical);
+        text += axis != axes.end() ? fmt::format(" about {}", "xyz"[axis - axes.begin()])
+                                   : fmt::format(" about ({})", fmt::join(group.vertical, ", "));
+    }
+    return text;
+}
+
 void draw_elements(const symmetry::Group& group, std::uint64_t seed, Purpose purpose, Index step,
                    std::span<const Index> samples, std::vector<symmetry::O3Element>& elements) {
     elements.clear();

@@ -20,9 +20,9 @@ Training Training::with(const std::vector<std::string>& more) const {
 
 std::vector<std::string> Training::arguments(const std::string& runs, const Place& place,
                                              const std::vector<std::string>& flags) const {
-    std::vector<std::string> out{"train",     std::string(TETHER_SOURCE_DIR) + "/jobs/nbody/" + job + ".toml",
-                                 "--runs",    runs,
-                                 "--threads", std::to_string(place.threads)};
+    const std::string file =
+        job.ends_with(".toml") ? job : std::string(TETHER_SOURCE_DIR) + "/jobs/nbody/" + job + ".toml";
+    std::vector<std::string> out{"train", file, "--runs", runs, "--threads", std::to_string(place.threads)};
     std::vector<std::string> all = keys;
     all.push_back(std::string("parallel.coordinator=") + (place.dedicated ? "dedicated" : "shared"));
     all.push_back(fmt::format("parallel.lanes_at_once={}", place.lanes_at_once));

@@ -27,7 +27,7 @@ public:
     [[nodiscard]] double loss(Mode mode, data::Split split, std::span<const T> parameters,
                               std::span<const T> state, std::span<const double> controlled_gates);
 
-    // Equivariance error over O(3) on the first `samples` of a split, `elements` draws each. Collective.
+    // Equivariance error under the group of the data set (data::GraphSet::group) on the first `samples` of a split, `elements` draws each. Collective.
     [[nodiscard]] methods::EquivarianceError equivariance(Mode mode, data::Split split, Index samples,
                                                           Index elements, std::span<const T> parameters,
                                                           std::span<const T> state,

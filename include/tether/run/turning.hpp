@@ -14,6 +14,9 @@ namespace tether::run {
 // Whether every three numbers of a field are a vector (they turn with the frame).
 [[nodiscard]] bool is_vector_field(const std::string& name, Index width);
 
+// For people: "O(3)", "O(2) about y".
+[[nodiscard]] std::string group_text(const symmetry::Group& group);
+
 // One element per graph of the part: a pure function of (seed, purpose, step, sample).
 void draw_elements(const symmetry::Group& group, std::uint64_t seed, Purpose purpose, Index step,
                    std::span<const Index> samples, std::vector<symmetry::O3Element>& elements);
