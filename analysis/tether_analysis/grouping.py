@@ -18,7 +18,6 @@ MODELS = {"segnn": "SEGNN", "egnn": "EGNN", "egno": "EGNO", "schnet": "SchNet", 
 METHODS = {"ace": "ACE", "ace-resilient": "ACE resilient", "remul": "REMUL", "rpp": "RPP",
            "recm": "RECM (reconstructed)"}
 ORDER = ("strict", "free", "augment", "ace", "ace-resilient", "schedule", "remul", "rpp", "recm")
-DEPLOYED_PROJECTED = ("strict", "ace", "schedule")
 DATA = {"nbody": "charged N-body", "gravity": "gravitational N-body", "mocap": "motion capture",
         "modelnet": "ModelNet", "qm9": "QM9", "qm7": "QM7", "mnist": "MNIST"}
 NOT_NUMBERS = ("seed", "name", "parallel", "log", "schema_version")
@@ -53,11 +52,11 @@ class Group:
 
     @property
     def deployed(self) -> str:
-        return "projected" if self.method in DEPLOYED_PROJECTED else "relaxed"
+        return self.runs[0].deployed
 
     @property
     def has_branches(self) -> bool:
-        return self.method not in ("strict", "remul") and any(run.sites for run in self.runs)
+        return any(run.has_branches for run in self.runs)
 
     def counted(self) -> list[Run]:
         """Runs that enter means: the complete ones, or all while none is."""

@@ -168,8 +168,8 @@ def _sites(family: Family, key: str, numbered: Numbered) -> str:
             "oscillates undamped stays on a ring, what is damped winds into a point." + told)))
     rest = tables.oscillations(family)
     if rest:
-        out.append(_table(rest, numbered.label("Table", "Do the gates come to rest? Swing: half the range of γ in that "
-                                               "part of training, mean over sites and runs.")))
+        out.append(_table(rest, numbered.label("Table", "Do the gates come to rest? Swing: half the range of γ about a "
+                                               "straight course in that part of training, mean over sites and runs.")))
     slack = site_figures.slack_by_depth(family, key + "u")
     if slack:
         out.append("<h3>Slack by site</h3>" + _figure(slack, numbered.label(

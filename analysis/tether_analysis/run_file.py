@@ -24,6 +24,7 @@ from . import lease
 SCHEMA_VERSION = 1
 TABLES = ("/train", "/constraint", "/eval/validation", "/eval/test", "/symmetry", "/timing")
 NOT_COLUMNS = ("site",)  # coordinates that lie among the columns
+DEPLOYED_PROJECTED = ("strict", "ace", "schedule")
 # What is read of the last row even where the tables are not
 LAST = {"step": "/train/step", "epoch": "/train/epoch", "wall_s": "/train/wall_s", "gamma": "/constraint/gamma",
         "lambda": "/constraint/lambda", "slack": "/constraint/slack"}
@@ -91,6 +92,16 @@ class Run:
         name = str(self.meta.get("method", self.job.get("method", {}).get("name", "unknown")))
         resilient = self.job.get("method", {}).get("constraint") == "resilient"
         return "ace-resilient" if name == "ace" and resilient else name
+
+    @property
+    def has_branches(self) -> bool:
+        """Has it sites whose gates can be open? Else projected and relaxed evaluation are the same."""
+        return bool(self.sites) and self.method not in ("strict", "remul")
+
+    @property
+    def deployed(self) -> str:
+        """The evaluation its method is deployed with."""
+        return "projected" if self.method in DEPLOYED_PROJECTED or not self.has_branches else "relaxed"
 
     @property
     def total_steps(self) -> int:

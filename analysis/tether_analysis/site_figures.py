@@ -132,5 +132,6 @@ def slack_by_depth(family: Family, name: str) -> style.Picture | None:
         style.mark(drawn, series, axes)
     axes.set_xticks(range(len(longest)), longest, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_ylabel("slack u")
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(0.0, low), high + 0.06 * (high - min(0.0, low)))
     return style.picture(figure, name, "slack by site")

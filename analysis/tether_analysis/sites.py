@@ -74,10 +74,21 @@ def late(runs: Sequence[Run]) -> Late | None:
     return out if "lambda" in out.means else None
 
 
+def _about_its_course(part: Array) -> Array:
+    """A part of training less the straight line through it: drifting is no oscillation."""
+    x = np.arange(len(part), dtype=float)
+    out = np.full_like(part, np.nan)
+    for site, values in enumerate(part.T):
+        known = np.isfinite(values)
+        if known.sum() >= 3:
+            out[known, site] = values[known] - np.polyval(np.polyfit(x[known], values[known], 1), x[known])
+    return out
+
+
 @dataclass(frozen=True)
 class Oscillation:
-    """Mean over sites and runs of the swing of γ in the second and the last quarter of training. In a limit cycle
-    they are equal; damped oscillation leaves little of the first."""
+    """Mean over sites and runs of the swing of γ about its course in the second and the last quarter of training.
+    In a limit cycle they are equal; damped oscillation leaves little of the first."""
 
     early: float
     late: float
@@ -89,10 +100,10 @@ class Oscillation:
 
 
 def oscillation(group: Group) -> Oscillation | None:
-    runs = [run for run in group.counted() if len(run.table("/constraint")) >= 8]
+    runs = [run for run in group.counted() if len(run.table("/constraint")) >= 24]
     early = [part for run in runs if (part := _stretch(run, "gamma", 0.25, 0.5)) is not None]
     end = [part for run in runs if (part := _stretch(run, "gamma", 1 - LATE, 1)) is not None]
     if not early or not end or late(runs) is None:
         return None
-    swings = [float(np.nanmean([np.nanmean(_swing(part)) for part in parts])) for parts in (early, end)]
+    swings = [float(np.nanmean([np.nanmean(_swing(_about_its_course(part))) for part in parts])) for parts in (early, end)]
     return Oscillation(swings[0], swings[1], float(np.nanmean([np.nanmean(np.abs(_mean(part))) for part in end])))

@@ -279,6 +279,6 @@ def oscillations(family: Family) -> TableText | None:
                 [Cell(number(value, 3), value, "number") for value in (found.mean, found.early, found.late, found.ratio)],
                 facets_of(group))
     if out.rows:
-        out.notes.append("|γ| late: size of each gate's average over the last quarter. A ratio near 1 is a limit cycle that "
-                         "nothing damps, one near 0 has come to rest.")
+        out.notes.append("|γ| late: size of each gate's average over the last quarter. A swing that stays "
+                         "(ratio near 1) is a limit cycle that nothing damps; what is damped comes to rest (ratio near 0).")
     return out if out.rows else None

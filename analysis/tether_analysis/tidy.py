@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .grouping import DEPLOYED_PROJECTED, flat
+from .grouping import flat
 from .run_file import Run, Table
 
 if TYPE_CHECKING:  # both take long to import; who only wants a report does not pay for them
@@ -30,14 +30,13 @@ def _facts(run: Run) -> dict[str, Any]:
         "run": run.name, "data": str(run.job.get("data", {}).get("set", "unknown")), "model": run.model,
         "method": run.method, "seed": run.seed, "condition": run.condition, "steps": run.steps,
         "total_steps": run.total_steps, "metric": str(run.meta.get("metric", ""))}
-    deployed = "projected" if run.method in DEPLOYED_PROJECTED else "relaxed"
     for mode in ("projected", "relaxed"):
         best = run.best.get(mode)
         there = best is not None and best.step >= 0
         for part in ("step", "validation", "test"):
             facts[f"{mode}_{part}"] = getattr(best, part) if there else np.nan
-    facts["deployed"] = deployed
-    facts["deployed_test"] = facts[f"{deployed}_test"]
+    facts["deployed"] = run.deployed
+    facts["deployed_test"] = facts[f"{run.deployed}_test"]
     facts |= {"wall_s": run.wall_s, "gamma_max": _largest(run.last.get("gamma", ())),
               "lambda_max": _largest(run.last.get("lambda", ())), "slack_max": _largest(run.last.get("slack", ())),
               "parameters_equivariant": run.meta.get("parameters_equivariant", np.nan),

@@ -111,8 +111,19 @@ class Sweeps(unittest.TestCase):
         rest, ring = (oscillation(group) for group in self.family().groups)
         self.assertLess(rest.ratio, 0.2)
         self.assertGreater(ring.ratio, 0.95)
-        self.assertAlmostEqual(ring.late, 1.0, delta=0.05)
+        self.assertAlmostEqual(ring.late, 1.0, delta=0.1)
         self.assertEqual([row[1].text for row in oscillations(self.family()).rows], ["adam", "undamped"])
+
+    def test_drifting_is_no_oscillation(self) -> None:
+        import h5py
+        import numpy as np
+        folder = write_run(self.top / "a", "ace", 42, epochs=100)
+        with h5py.File(folder / "run.h5", "r+", libver="latest") as file:
+            gamma = file["/constraint/gamma"]
+            gamma[...] = np.linspace(1, 0.2, 100)[:, None] + 1e-3 * np.sin(np.arange(100) * 1.3)[:, None]
+        found = oscillation(self.family().groups[0])
+        self.assertAlmostEqual(found.late, 1e-3, delta=1e-4)
+        self.assertAlmostEqual(found.mean, 0.3, delta=0.01)
 
     def test_late_values_are_means_over_seeds(self) -> None:
         for seed in (42, 43):
