@@ -9,6 +9,7 @@
 #include "tether/core/text.hpp"
 #include "tether/data/generator_import.hpp"
 #include "tether/data/graph_set.hpp"
+#include "tether/data/planets.hpp"
 #include "tether/data/simulate.hpp"
 
 #include <algorithm>
@@ -49,9 +50,20 @@ std::vector<SetCommand> set_commands() {
     for (Flag& flag : motion_flags()) {
         motion.push_back(std::move(flag));
     }
+    const std::vector<Flag> planets{
+        common.front(),
+        common.back(),
+        {"--train", "N", "systems (default 100)"},
+        {"--validation", "N", "default 5000"},
+        {"--test", "N", "default 5000"},
+        {"--out-of-distribution", "N", "systems turned by 90 to 180 degrees (default 5000)"},
+        {"--seed", "S", "a system is a pure function of (seed, part, its number) (default 43)"},
+        {"--threads", "N", "default: all cores; the result does not depend on it"}};
     return {{"nbody", "simulate charged 5-body systems", "tether data nbody --out data/nbody.h5", simulated},
             {"gravity", "simulate 100 gravitating bodies", "tether data gravity --out data/gravity.h5",
              simulated},
+            {"gravity4", "simulate a star and three planets, with a part that is turned far",
+             "tether data gravity4 --out data/gravity4.h5", planets},
             {"mocap", "read motion capture (ASF and AMC files of the CMU database)",
              "tether data mocap --from subject35 --out data/walk.h5", motion},
             {"import", "convert .npy files of the EGNN and SEGNN N-body generators",
@@ -106,19 +118,23 @@ private:
     bool terminal_ = ::isatty(STDERR_FILENO) == 1;
 };
 
-data::Trajectories import_files(const Arguments& arguments, std::vector<Index> frames) {
+std::vector<Index> frames_of(const Arguments& arguments) {
+    return arguments.has("--all-frames") ? std::vector<Index>{} : std::vector<Index>{30, 40};
+}
+
+data::Trajectories import_files(const Arguments& arguments) {
     const std::optional<std::string> from = arguments.value("--from");
     check(from.has_value(), "data import: --from FOLDER is missing");
-    return data::import_generator_files({*from, arguments.value_or("--suffix", ""), std::move(frames),
+    return data::import_generator_files({*from, arguments.value_or("--suffix", ""), frames_of(arguments),
                                          [](const std::string& path) { log::info("reading {}", path); }});
 }
 
-data::Trajectories simulate(bool gravity, const Arguments& arguments, std::vector<Index> frames) {
+data::Trajectories simulate(bool gravity, const Arguments& arguments) {
     data::SimulationPlan plan;
     plan.simulations = arguments.integer_or("--simulations", 14000, 7, 100000000); // 7: no split is empty
     plan.seed = static_cast<std::uint64_t>(arguments.integer_or("--seed", 43, 0, INT64_MAX));
     plan.threads = static_cast<int>(arguments.integer_or("--threads", 0, 1, 4096));
-    plan.frames = std::move(frames);
+    plan.frames = frames_of(arguments);
     if (plan.frames.empty()) {
         plan.frames.resize(static_cast<std::size_t>(gravity ? data::gravity_frames : data::charged_frames));
         std::iota(plan.frames.begin(), plan.frames.end(), Index{0});
@@ -127,6 +143,29 @@ data::Trajectories simulate(bool gravity, const Arguments& arguments, std::vecto
     log::info("simulating {} {} systems, seed {}", plan.simulations, gravity ? "gravity" : "charged",
               plan.seed);
     return gravity ? data::simulate_gravity(plan) : data::simulate_charged(plan);
+}
+
+data::Trajectories planets(const Arguments& arguments) {
+    data::PlanetPlan plan;
+    const auto take = [&](const char* flag, data::Split part, Index low) {
+        Index& count = plan.count[static_cast<std::size_t>(part)];
+        count = arguments.integer_or(flag, count, low, 100000000);
+    };
+    take("--train", data::Split::train, 1);
+    take("--validation", data::Split::validation, 1);
+    take("--test", data::Split::test, 1);
+    take("--out-of-distribution", data::Split::out_of_distribution, 0);
+    plan.seed = static_cast<std::uint64_t>(arguments.integer_or("--seed", 43, 0, INT64_MAX));
+    plan.threads = static_cast<int>(arguments.integer_or("--threads", 0, 1, 4096));
+    plan.progress = Progress{};
+    log::info("simulating systems of four bodies, seed {}", plan.seed);
+    data::PlanetSystems made = data::simulate_planets(plan);
+    for (std::size_t p = 0; p < made.dropped.size(); ++p) {
+        log::info("{}: {} kept, {} dropped in which a body moves more than {}",
+                  data::split_name(static_cast<data::Split>(p)), plan.count[p], made.dropped[p],
+                  data::planet_reach);
+    }
+    return std::move(made.trajectories);
 }
 
 } // namespace
@@ -154,17 +193,17 @@ int data_command(std::span<const std::string> arguments) {
     if (set->word == "mocap") {
         return convert_motion(parsed, out);
     }
-    const std::vector<Index> frames =
-        parsed.has("--all-frames") ? std::vector<Index>{} : std::vector<Index>{30, 40};
-    const data::Trajectories made = set->word == "import" ? import_files(parsed, frames)
-                                                          : simulate(set->word == "gravity", parsed, frames);
+    const data::Trajectories made = set->word == "import"     ? import_files(parsed)
+                                    : set->word == "gravity4" ? planets(parsed)
+                                                              : simulate(set->word == "gravity", parsed);
     const std::string checksum = data::write_trajectories(out, made);
     const auto count = [&](data::Split which) {
         return std::ranges::count(made.split, static_cast<int>(which));
     };
-    fmt::print("wrote {}: {} simulations of {} bodies ({} train, {} validation, {} test), {}\nsha256 {}\n",
+    const Index outside = count(data::Split::out_of_distribution);
+    fmt::print("wrote {}: {} simulations of {} bodies ({} train, {} validation, {} test{}), {}\nsha256 {}\n",
                out, made.simulations, made.bodies, count(data::Split::train), count(data::Split::validation),
-               count(data::Split::test),
+               count(data::Split::test), outside > 0 ? fmt::format(", {} out of distribution", outside) : "",
                made.frames.size() > 6
                    ? fmt::format("frames {} to {}", made.frames.front(), made.frames.back())
                    : fmt::format("frames {}", fmt::join(made.frames, ", ")),

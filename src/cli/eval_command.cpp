@@ -50,8 +50,8 @@ Usage eval_usage() {
               .words = {"best-projected", "best-relaxed", "last"}},
              {.name = "--split",
               .value = "NAME",
-              .meaning = "validation or test (default)",
-              .words = {"validation", "test"}},
+              .meaning = "validation, test (default), or out-of-distribution where the data have such a part",
+              .words = {"validation", "test", "out-of-distribution"}},
              {.name = "--mode",
               .value = "NAME",
               .meaning = "projected (gamma = 0) or relaxed (default: the method's primary evaluation)",
@@ -178,7 +178,9 @@ int eval_command(std::span<const std::string> arguments) {
         return 0;
     }
     const std::string split_word = a.value_or("--split", "test");
-    const data::Split split = split_word == "test" ? data::Split::test : data::Split::validation;
+    const data::Split split = split_word == "test"         ? data::Split::test
+                              : split_word == "validation" ? data::Split::validation
+                                                           : data::Split::out_of_distribution;
     std::optional<run::Mode> mode;
     if (const auto word = a.value("--mode")) {
         mode = *word == "projected" ? run::Mode::projected : run::Mode::relaxed;

@@ -36,6 +36,14 @@ void take(const Settings& settings, const char* name, Index& value) {
     }
 }
 
+Choice planets_choice() {
+    return {
+        .chooser = "data.set",
+        .word = "gravity4",
+        .meaning = "a star and three planets: position after 100 steps",
+        .keys = {count_key("out_of_distribution", 0, 0, "systems of the part that is turned far, 0: all")}};
+}
+
 GraphSet open_particles(const std::string& path, const Settings& settings, const std::string& expected) {
     NBodyOptions options;
     take(settings, "train", options.train);
@@ -44,6 +52,11 @@ GraphSet open_particles(const std::string& path, const Settings& settings, const
     take(settings, "frame_in", options.frame_in);
     take(settings, "frame_out", options.frame_out);
     take(settings, "neighbours", options.neighbours);
+    take(settings, "out_of_distribution", options.out_of_distribution);
+    if (expected == "gravity4") {
+        options.frame_in = 0;
+        options.frame_out = 1;
+    }
     GraphSet set = open_nbody(path, options);
     check(set.name == expected, ExitCode::data, "{}: holds data of set '{}'; '{}' was expected", path,
           set.name, expected);
@@ -81,6 +94,9 @@ const std::vector<DataSet>& data_sets() {
         {nbody_choice("gravity", "100 gravitating bodies: position at frame_out from the state at frame_in",
                       true),
          [](const std::string& path, const Settings& s) { return open_particles(path, s, "gravity"); },
+         particle_fields},
+        {planets_choice(),
+         [](const std::string& path, const Settings& s) { return open_particles(path, s, "gravity4"); },
          particle_fields},
         {mocap_choice(), open_motion, {"position", "velocity", "height", "kind", "position_later", "target"}},
     };

@@ -52,24 +52,27 @@ void connect_nearest(GraphSet& set, std::span<const double> position, Index neig
 }
 
 GraphSet open_nbody(const std::string& path, const NBodyOptions& options) {
-    check(options.train >= 0 && options.validation >= 0 && options.test >= 0,
-          "numbers of samples must not be negative: train {}, validation {}, test {}", options.train,
-          options.validation, options.test);
+    check(options.train >= 0 && options.validation >= 0 && options.test >= 0 &&
+              options.out_of_distribution >= 0,
+          "numbers of samples must not be negative: train {}, validation {}, test {}, out of distribution {}",
+          options.train, options.validation, options.test, options.out_of_distribution);
     check(options.frame_in >= 0 && options.frame_out > options.frame_in,
           "frame_out ({}) must come after frame_in ({})", options.frame_out, options.frame_in);
-    const TrajectorySelection selection{{options.frame_in, options.frame_out},
-                                        {options.train, options.validation, options.test}};
+    const TrajectorySelection selection{
+        {options.frame_in, options.frame_out},
+        {options.train, options.validation, options.test, options.out_of_distribution}};
     Trajectories t = read_trajectories(path, selection);
     const bool gravity = t.system == "gravity";
-    check(gravity || t.system == "charged", ExitCode::data,
-          "{}: attribute system is '{}'; 'charged' or 'gravity' was expected", path, t.system);
-    check(gravity || !t.charge.empty(), ExitCode::data,
-          "{}:/charge: no such dataset; a charged system needs it", path);
+    const bool planets = t.system == "gravity4";
+    check(gravity || planets || t.system == "charged", ExitCode::data,
+          "{}: attribute system is '{}'; 'charged', 'gravity' or 'gravity4' was expected", path, t.system);
+    check(gravity || !t.charge.empty(), ExitCode::data, "{}:/charge: no such dataset; a {} needs it", path,
+          planets ? "system of masses" : "charged system");
     check(!gravity || options.neighbours > 0, "neighbours is {}; at least 1 was expected",
           options.neighbours);
 
     GraphSet set;
-    set.name = gravity ? "gravity" : "nbody";
+    set.name = gravity ? "gravity" : (planets ? "gravity4" : "nbody");
     set.path = path;
     set.source = t.source;
     set.licence = t.licence;

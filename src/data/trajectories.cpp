@@ -108,7 +108,8 @@ Layout read_layout(const hdf5::Reader& file) {
         out.split = file.integers("split");
         for (std::size_t i = 0; i < out.split.size(); ++i) {
             check(out.split[i] >= 0 && out.split[i] < split_count, ExitCode::data,
-                  "{}: element {} is {}; 0 (train), 1 (validation) or 2 (test) was expected",
+                  "{}: element {} is {}; 0 (train), 1 (validation), 2 (test) or 3 (out of distribution) was "
+                  "expected",
                   place(file.path(), "split"), i, out.split[i]);
         }
     } else {
@@ -227,7 +228,7 @@ std::string write_trajectories(const std::string& path, const Trajectories& t) {
     describe("loc", "1", "position [simulation, frame, body, xyz], simulation units");
     describe("vel", "1", "velocity [simulation, frame, body, xyz], simulation units");
     describe("frames", "1", "frame number; 100 steps of 0.001 apart");
-    describe("split", "1", "0 train, 1 validation, 2 test");
+    describe("split", "1", "0 train, 1 validation, 2 test, 3 out of distribution");
     file.attribute("/", "kind", "trajectories");
     file.attribute("/", "schema_version", Index{1});
     file.attribute("/", "system", t.system);

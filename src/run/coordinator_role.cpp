@@ -76,11 +76,14 @@ std::vector<double> EvaluationReport::encode() const {
             error_max[1],
             relative[0],
             relative[1],
-            measured ? 1.0 : 0.0};
+            measured ? 1.0 : 0.0,
+            outside[0],
+            outside[1],
+            has_outside ? 1.0 : 0.0};
 }
 
 EvaluationReport EvaluationReport::decode(std::span<const double> from) {
-    check(from.size() == 13, ExitCode::peer, "evaluation report of {} numbers", from.size());
+    check(from.size() == 16, ExitCode::peer, "evaluation report of {} numbers", from.size());
     EvaluationReport r;
     r.step = static_cast<Index>(from[1]);
     for (std::size_t m = 0; m < 2; ++m) {
@@ -89,8 +92,10 @@ EvaluationReport EvaluationReport::decode(std::span<const double> from) {
         r.error_mean[m] = from[6 + m];
         r.error_max[m] = from[8 + m];
         r.relative[m] = from[10 + m];
+        r.outside[m] = from[13 + m];
     }
     r.measured = from[12] != 0;
+    r.has_outside = from[15] != 0;
     return r;
 }
 
@@ -210,6 +215,9 @@ void RunCoordinator::on_evaluation(std::span<const double> report) {
     const EvaluationReport r = EvaluationReport::decode(report);
     file_->append_evaluation(Split::validation, r.step, r.validation[0], r.validation[1]);
     file_->append_evaluation(Split::test, r.step, r.test[0], r.test[1]);
+    if (r.has_outside) {
+        file_->append_evaluation(Split::out_of_distribution, r.step, r.outside[0], r.outside[1]);
+    }
     if (r.measured) {
         file_->append_symmetry(
             {r.step, r.error_mean[1], r.error_max[1], nan, r.error_mean[0], r.error_max[0]},

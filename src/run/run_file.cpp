@@ -96,8 +96,11 @@ void RunFileWriter::append_constraint(Index step, std::span<const double> gamma,
 
 void RunFileWriter::append_evaluation(Split split, Index step, double projected, double relaxed,
                                       const Extra& extra) {
-    impl_->append_scalars(split == Split::validation ? validation : test, step, {projected, relaxed},
-                          impl_->description.metrics, extra);
+    const std::size_t table =
+        split == Split::validation ? validation : (split == Split::test ? test : outside);
+    check(table < impl_->tables.size(), "{}: no table for data out of distribution was declared",
+          impl_->path);
+    impl_->append_scalars(table, step, {projected, relaxed}, impl_->description.metrics, extra);
 }
 
 void RunFileWriter::append_symmetry(const SymmetryRow& row, const Extra& extra) {

@@ -8,7 +8,7 @@
 namespace tether::run {
 
 // Positions in run_file_tables().
-enum TablePosition : std::size_t { train, constraint, validation, test, symmetry, timing };
+enum TablePosition : std::size_t { train, constraint, validation, test, symmetry, timing, outside };
 
 // One table's open datasets and the rows that wait for commit().
 struct OpenTable {

@@ -64,6 +64,9 @@ std::vector<Table> run_file_tables(const RunDescription& description) {
         timing.columns.push_back(number(phase, "s", std::string("time in ") + phase + " since the last row"));
     }
     tables.push_back(std::move(timing));
+    if (description.out_of_distribution) {
+        tables.push_back(evaluation("out_of_distribution", description));
+    }
     return tables;
 }
 

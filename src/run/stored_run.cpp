@@ -62,6 +62,7 @@ RunDescription description_of(const Setup& setup) {
     d.parameters_free = setup.network->parameters().count(ParameterKind::free) +
                         setup.network->parameters().count(ParameterKind::gate);
     d.sites = setup.network->site_names();
+    d.out_of_distribution = !setup.set.samples(data::Split::out_of_distribution).empty();
     d.headline = squared ? Quantity{"mse", "1", "mean squared error per coordinate"}
                          : Quantity{"mae", "1", "mean absolute error, standardised target"};
     d.symmetry = {{"relative", "1", "equivariance error relative to the output, as trained"},

@@ -64,6 +64,7 @@ RunDescription describe(const Setup& setup, parallel::Communicator& world, int t
     d.parameters_equivariant = parameters.count(ParameterKind::equivariant);
     d.parameters_free = parameters.count(ParameterKind::free) + parameters.count(ParameterKind::gate);
     d.sites = setup.network->site_names();
+    d.out_of_distribution = !setup.set.samples(data::Split::out_of_distribution).empty();
     const bool squared = setup.network->model().loss() == models::LossKind::squared;
     d.headline = squared ? Quantity{"mse", "1", "mean squared error per coordinate"}
                          : Quantity{"mae", "1", "mean absolute error, standardised target"};

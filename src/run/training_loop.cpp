@@ -188,6 +188,12 @@ private:
             r.validation[m] = same ? r.validation[0]
                                    : evaluator_.loss(mode, data::Split::validation, trained, state, gates);
             r.test[m] = same ? r.test[0] : evaluator_.loss(mode, data::Split::test, trained, state, gates);
+            if (!setup_.set.samples(data::Split::out_of_distribution).empty()) {
+                r.has_outside = true;
+                r.outside[m] =
+                    same ? r.outside[0]
+                         : evaluator_.loss(mode, data::Split::out_of_distribution, trained, state, gates);
+            }
             if (job_.train.equivariance_samples > 0) {
                 r.measured = true;
                 methods::EquivarianceError e;

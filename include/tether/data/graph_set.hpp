@@ -15,8 +15,9 @@
 
 namespace tether::data {
 
-enum class Split : std::uint8_t { train, validation, test };
-inline constexpr int split_count = 3;
+// out_of_distribution: a second test part drawn from another law, empty in most data sets.
+enum class Split : std::uint8_t { train, validation, test, out_of_distribution };
+inline constexpr int split_count = 4;
 
 // One quantity of every row of an axis; row-major [rows of all graphs x width].
 struct Field {

@@ -1,6 +1,7 @@
 // The N-body task: from a frame to a later one. Node fields position, velocity, charge (gravity: the
-// masses, all 1) of frame_in and target (position at frame_out). Charged systems are fully connected;
-// gravity has directed edges from each body's nearest neighbours.
+// masses, all 1; four bodies: the masses) of frame_in and target (position at frame_out). Charged
+// systems and those of four bodies are fully connected; gravity has directed edges from each body's
+// nearest neighbours.
 #pragma once
 
 #include "tether/data/graph_set.hpp"
@@ -11,6 +12,7 @@ struct NBodyOptions {
     Index train = 0; // samples of each split, the first ones; 0: all
     Index validation = 0;
     Index test = 0;
+    Index out_of_distribution = 0;
     Index frame_in = 30;
     Index frame_out = 40;
     Index neighbours = 6; // gravity

@@ -117,6 +117,27 @@ struct GravityForce {
     }
 };
 
+// F_i = G sum_j m_j (x_j - x_i) / |x_j - x_i|^3: acceleration under gravity of masses, not softened.
+struct MassiveGravity {
+    double strength = 1;
+    template <int W>
+    void operator()(ParticleBlock<W>& block) const {
+        detail::sum_pairs(block, [&](std::size_t i, std::size_t j) {
+            return [mi = block.charge[i], mj = block.charge[j], this](double r2, int k) {
+                return -strength * mi.lane[k] * mj.lane[k] / (r2 * std::sqrt(r2));
+            };
+        });
+        for (std::size_t i = 0; i < block.bodies(); ++i) {
+            for (int k = 0; k < W; ++k) {
+                const double part = 1 / block.charge[i].lane[k];
+                block.force[i].x.lane[k] *= part;
+                block.force[i].y.lane[k] *= part;
+                block.force[i].z.lane[k] *= part;
+            }
+        }
+    }
+};
+
 // v <- v + dt F(x), x <- x + dt v. The published loop drifts first and kicks last in a step, with one
 // kick before the loop: the same sequence, so a state stored by it goes on from here.
 struct KickDrift {

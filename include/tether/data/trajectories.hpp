@@ -1,7 +1,7 @@
 // Trajectories of particles as the N-body generators produce them, and the file they are kept in:
 // loc, vel [simulations, frames, bodies, 3], charge [simulations, bodies], frames [frames], split
-// [simulations] (0 train, 1 validation, 2 test), the layout of the stored published set, with units,
-// source, licence, seed and checksum as attributes. Numbers in the file are float32.
+// [simulations] (0 train, 1 validation, 2 test, 3 out of distribution), the layout of the stored published
+// set, with units, source, licence, seed and checksum as attributes. Numbers in the file are float32.
 #pragma once
 
 #include "tether/core/types.hpp"
@@ -13,7 +13,7 @@
 namespace tether::data {
 
 struct Trajectories {
-    std::string system; // "charged" or "gravity"
+    std::string system; // "charged", "gravity" or "gravity4"
     Index simulations = 0;
     Index bodies = 0;
     std::vector<Index> frames;              // frame numbers, ascending
@@ -34,8 +34,8 @@ std::string write_trajectories(const std::string& path, const Trajectories& traj
 
 // What is asked of a file: the wanted frames of the first samples of each split (0: all of it).
 struct TrajectorySelection {
-    std::vector<Index> frames;  // frame numbers
-    Index count[3] = {0, 0, 0}; // train, validation, test
+    std::vector<Index> frames;     // frame numbers
+    Index count[4] = {0, 0, 0, 0}; // train, validation, test, out of distribution
 };
 
 // Reads the layout above (frames: 0, 1, ... and split: standard_split where the dataset is missing).

@@ -43,9 +43,11 @@ struct StepReport {
 struct EvaluationReport {
     Index step = 0;
     double validation[2] = {}, test[2] = {};      // projected, relaxed
+    double outside[2] = {};                       // out of distribution, where the data have such a part
     double error_mean[2] = {}, error_max[2] = {}; // likewise
     double relative[2] = {};
-    bool measured = false; // equivariance errors are there
+    bool measured = false;    // equivariance errors are there
+    bool has_outside = false; // figures out of distribution
 
     [[nodiscard]] std::vector<double> encode() const;
     static EvaluationReport decode(std::span<const double> from);

@@ -14,7 +14,7 @@
 
 namespace tether::run {
 
-enum class Split { validation, test };
+enum class Split { validation, test, out_of_distribution };
 
 struct TrainRow {
     Index step = 0;

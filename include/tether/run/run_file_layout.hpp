@@ -70,10 +70,11 @@ struct RunDescription {
     std::vector<std::pair<std::string, std::string>> more; // further text attributes of /meta
 
     std::vector<std::string> sites;
-    Quantity headline;              // of /eval/*/{projected,relaxed}; its name becomes `metric`
-    std::vector<Quantity> metrics;  // further datasets of /eval/*
-    std::vector<Quantity> symmetry; // further datasets of /symmetry
-    std::string output_units = "1"; // of equivariance errors and their bound
+    Quantity headline;                // of /eval/*/{projected,relaxed}; its name becomes `metric`
+    std::vector<Quantity> metrics;    // further datasets of /eval/*
+    std::vector<Quantity> symmetry;   // further datasets of /symmetry
+    std::string output_units = "1";   // of equivariance errors and their bound
+    bool out_of_distribution = false; // there is /eval/out_of_distribution beside /eval/test
 };
 
 // The tables of a run with this description, in the order of /live/committed.
