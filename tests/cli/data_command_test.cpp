@@ -94,6 +94,22 @@ TEST(DataCommand, MotionCaptureFromFilesAndFromAStoredSet) {
     EXPECT_FALSE(fs::exists(folder.file("x.h5")));
 }
 
+TEST(DataCommand, FourBodiesWithAPartTurnedFar) {
+    const test::TemporaryFolder folder;
+    const std::string said = run({"gravity4", "--out", folder.file("g.h5"), "--train", "4", "--validation",
+                                  "3", "--test", "2", "--out-of-distribution", "5"});
+    EXPECT_TRUE(contains(said,
+                         "14 simulations of 4 bodies (4 train, 3 validation, 2 test, 5 out of distribution), "
+                         "frames 0, 1"))
+        << said;
+    const std::string none = run({"gravity4", "--out", folder.file("h.h5"), "--train", "4", "--validation",
+                                  "3", "--test", "2", "--out-of-distribution", "0"});
+    EXPECT_TRUE(contains(none, "(4 train, 3 validation, 2 test), frames 0, 1")) << none;
+    EXPECT_TRUE(contains(run({"gravity4", "--out", folder.file("i.h5"), "--train", "0"}), "found '0'"));
+    EXPECT_TRUE(contains(run({"gravity4", "--out", folder.file("i.h5"), "--all-frames"}), "--all-frames"));
+    EXPECT_FALSE(fs::exists(folder.file("i.h5")));
+}
+
 TEST(DataCommand, MistakesAreExplained) {
     const test::TemporaryFolder folder;
     EXPECT_TRUE(contains(run({"--help"}), "0 usage: tether data SET"));

@@ -197,7 +197,7 @@ TEST(NBody, BadFilesAreNamed) {
     expect([](Content& c) { c.charge_shape = {5, 7}; }, "/charge: has shape [5, 7]; [7, 5] was expected");
     expect([](Content& c) { c.frames = {30, 40, 50}; }, "/frames: has shape [3]; [2] was expected");
     expect([](Content& c) { c.frames = {40, 30}; }, "ascending frame numbers");
-    expect([](Content& c) { c.split[1] = 3; }, "/split: element 1 is 3; 0 (train)");
+    expect([](Content& c) { c.split[1] = 4; }, "/split: element 1 is 4; 0 (train)");
     expect([](Content& c) { c.split.pop_back(); }, "/split: has shape [6]; [7] was expected");
     expect([](Content& c) { c.with_charge = false; }, "/charge: no such dataset");
     expect([](Content& c) { c.checksum = std::string(64, 'a'); }, "attribute sha256 says aaaa");

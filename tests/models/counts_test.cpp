@@ -1,7 +1,10 @@
 // Numbers of parameters as the specification states them, by kind; sites and their gates.
 #include "tests/models/recorded_model.hpp"
 #include "tether/models/egnn.hpp"
+#include "tether/models/gnn.hpp"
+#include "tether/models/mlp.hpp"
 #include "tether/models/segnn.hpp"
+#include "tether/models/transformer.hpp"
 
 #include <gtest/gtest.h>
 
@@ -55,6 +58,23 @@ TEST(Counts, egnn) {
     const models::Egnn model{models::EgnnSettings{}};
     EXPECT_EQ(counts(model, Gate::trained), (std::pair<Index, Index>{134020, 19640}));
     EXPECT_EQ(counts(model, Gate::absent), (std::pair<Index, Index>{134020, 0}));
+}
+
+// All parameters of an unconstrained network are free ones.
+TEST(Counts, transformer) {
+    EXPECT_EQ(counts(models::Transformer({}), Gate::absent), (std::pair<Index, Index>{0, 9240387}));
+    EXPECT_EQ(counts(models::Transformer({.multi_query = false}), Gate::absent),
+              (std::pair<Index, Index>{0, 11827587}));
+}
+
+TEST(Counts, graph_network_and_perceptron) {
+    const auto linear = [](Index in, Index out) { return (in + 1) * out; };
+    const Index d = 64;
+    const Index layer = linear(2 * d + 2, d) + linear(d, d) + linear(2 * d, d) + linear(d, d);
+    EXPECT_EQ(counts(models::Gnn({}), Gate::absent).second,
+              linear(7, d) + 4 * layer + linear(d, d) + linear(d, 3));
+    EXPECT_EQ(counts(models::Mlp({}), Gate::absent).second,
+              linear(35, 680) + 2 * linear(680, 680) + linear(680, 15));
 }
 
 TEST(Counts, every_site_is_recorded_once_and_has_its_gate) {

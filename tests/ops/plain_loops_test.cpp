@@ -1,6 +1,8 @@
 // Operations with tables or indices against the plainest loops in double: bilinear maps, the gate,
 // sums over segments, norms; and the buffers that statistics leave behind.
 #include "tests/ops/operation_run.hpp"
+#include "tether/core/error.hpp"
+#include "tether/ops/attention.hpp"
 #include "tether/ops/bilinear.hpp"
 #include "tether/ops/block_linear.hpp"
 #include "tether/ops/gate.hpp"
@@ -118,6 +120,88 @@ TEST(PlainLoops, gate) {
                      }
                      return out;
                  });
+}
+
+TEST(PlainLoops, attention) {
+    for (const kernels::AttentionShape shape : {kernels::AttentionShape{3, 1, 5}, {2, 2, 19}}) {
+        const auto columns = shape.columns();
+        expect_equal(
+            [&](OperationInputs& in) { return ops::attention(in.b, in.rows(Axis::node, columns), shape); }, 1,
+            [&](const BatchPart<double>& part, const OperationNumbers<double>& n) {
+                const Matrix& x = n.field.at("field0");
+                Matrix out;
+                for (Index i = 0; i < part.rows(Axis::node); ++i) {
+                    const auto graph =
+                        static_cast<std::size_t>(part.topology.graph_of_node[static_cast<std::size_t>(i)]);
+                    for (Index head = 0; head < shape.heads; ++head) {
+                        const Index key = shape.key_heads == 1 ? 0 : head;
+                        Matrix y(static_cast<std::size_t>(shape.channels), 0.0);
+                        double total = 0;
+                        for (Index j = part.topology.node_begin[graph];
+                             j < part.topology.node_begin[graph + 1]; ++j) {
+                            double score = 0;
+                            for (Index c = 0; c < shape.channels; ++c) {
+                                score += at(x, columns, i, head * shape.channels + c) *
+                                         at(x, columns, j, (shape.heads + key) * shape.channels + c);
+                            }
+                            const double p = std::exp(score / std::sqrt(static_cast<double>(shape.channels)));
+                            total += p;
+                            for (Index c = 0; c < shape.channels; ++c) {
+                                y[static_cast<std::size_t>(c)] +=
+                                    p * at(x, columns, j,
+                                           (shape.heads + shape.key_heads + key) * shape.channels + c);
+                            }
+                        }
+                        for (const double v : y) {
+                            out.push_back(v / total);
+                        }
+                    }
+                }
+                return out;
+            });
+    }
+}
+
+TEST(PlainLoops, layer_norm_and_nodes_side_by_side) {
+    expect_equal([](OperationInputs& in) { return ops::layer_norm(in.b, in.rows(Axis::node, 37), 1e-5); }, 1,
+                 [](const BatchPart<double>&, const OperationNumbers<double>& n) {
+                     Matrix out = n.field.at("field0");
+                     for (std::size_t row = 0; row < out.size(); row += 37) {
+                         double mean = 0, square = 0;
+                         for (std::size_t c = row; c < row + 37; ++c) {
+                             mean += out[c] / 37;
+                         }
+                         for (std::size_t c = row; c < row + 37; ++c) {
+                             square += (out[c] - mean) * (out[c] - mean) / 37;
+                         }
+                         for (std::size_t c = row; c < row + 37; ++c) {
+                             out[c] = (out[c] - mean) / std::sqrt(square + 1e-5);
+                         }
+                     }
+                     return out;
+                 });
+    expect_equal([](OperationInputs& in) { return ops::nodes_side_by_side(in.b, in.rows(Axis::node, 2), 5); },
+                 1,
+                 [](const BatchPart<double>& part, const OperationNumbers<double>& n) {
+                     Matrix out(static_cast<std::size_t>(part.rows(Axis::graph) * 10), 0.0);
+                     for (std::size_t g = 0; g < out.size() / 10; ++g) {
+                         const auto first = static_cast<std::size_t>(part.topology.node_begin[g]) * 2;
+                         const auto last = static_cast<std::size_t>(part.topology.node_begin[g + 1]) * 2;
+                         for (std::size_t k = first; k < last; ++k) {
+                             out[g * 10 + k - first] = n.field.at("field0")[k];
+                         }
+                     }
+                     return out;
+                 });
+}
+
+TEST(PlainLoops, a_graph_without_room_is_refused) {
+    const OperationCase c{
+        "case", [](OperationInputs& in) { return ops::nodes_side_by_side(in.b, in.rows(Axis::node, 1), 4); }};
+    const RecordedOperation op(c, 1);
+    const Batch star = test_batches()[2];
+    const OperationNumbers<double> n(op, star);
+    EXPECT_THROW((void)OperationRunner<double>(op, star, 0, star.lanes.size()).run(n), Error);
 }
 
 // Sums the rows of `from` that belong to each of `count` owners.

@@ -1,5 +1,5 @@
 // Every job file that comes with tether trains: a few steps of it, on fewer samples and (but for N-body,
-// which runs as published) in a narrow network, end as they should with finite figures.
+// which runs as published, transformers apart) in a narrow network, end as they should with finite figures.
 #include "tests/support/reference.hpp"
 #include "tests/train/training.hpp"
 
@@ -35,7 +35,7 @@ TEST_P(JobFiles, trains_with_finite_figures) {
                       {"data.train=32", "data.batch=16", "data.validation=16", "data.test=16",
                        "train.steps=12", "train.evaluate_every=2", "train.equivariance_samples=1",
                        "log.every=2"}};
-    if (!nbody) {
+    if (!nbody || GetParam().find("transformer") != std::string::npos) {
         training.keys.emplace_back("model.hidden=32");
         if (GetParam().find("/eg") != std::string::npos) {
             // Six untrained layers of EGNO reach its clamp on coordinates, which no turn passes through.
