@@ -43,6 +43,8 @@ std::string Job::hash() const {
             lines.push_back(entry.section + "." + entry.key.name + " = " + toml_text(entry.value) + "\n");
         }
     }
+    // Another file of a data set is another job; where it lies is not.
+    lines.push_back("data.file = " + fs::path(data.file).filename().string() + "\n");
     std::ranges::sort(lines);
     Sha256 sum;
     for (const std::string& line : lines) {

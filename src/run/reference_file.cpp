@@ -119,7 +119,10 @@ std::shared_ptr<const models::Model> ReferenceFile::model() const {
             continue;
         }
         if (model_ == word || model_.starts_with(word + " ")) { // "egnn with sites"
-            return entry.make_published(published, {reader_.path(), reader_.datasets("/input")});
+            // A file of weights alone has no input.
+            return entry.make_published(published,
+                                        {reader_.path(), reader_.has("/input") ? reader_.datasets("/input")
+                                                                               : std::vector<std::string>{}});
         }
         words.push_back(word);
     }

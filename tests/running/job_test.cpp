@@ -137,17 +137,17 @@ TEST(Job, hash_covers_what_changes_the_numbers_and_nothing_else) {
     const std::string hash = with({}).hash();
     EXPECT_EQ(hash.size(), 64U);
 
-    for (const char* same :
-         {"name=other", "data.file=elsewhere.h5", "log.every=1", "log.keep=9", "log.checkpoint_every_s=1",
-          "log.checkpoint_every_steps=5", "parallel.lanes_at_once=2", "parallel.coordinator=dedicated",
-          "primal.lr=0.0009", "primal.weight_decay=-0.0", "model.hidden=32x0e + 32x1o", "dual.signed=true"}) {
+    for (const char* same : {"name=other", "data.file=elsewhere/data.h5", "log.every=1", "log.keep=9",
+                             "log.checkpoint_every_s=1", "log.checkpoint_every_steps=5",
+                             "parallel.lanes_at_once=2", "parallel.coordinator=dedicated", "primal.lr=0.0009",
+                             "primal.weight_decay=-0.0", "model.hidden=32x0e + 32x1o", "dual.signed=true"}) {
         EXPECT_EQ(with({same}).hash(), hash) << same;
     }
     for (const char* other :
-         {"seed=8", "data.train=10", "data.batch=99", "data.frame_in=31", "model.layers=3",
-          "method.name=strict", "method.gate_initial=0.5", "method.augmented=1", "primal.lr=1e-3",
-          "dual.lr=1e-3", "dual.scale=mean", "train.epochs=4", "train.precision=float64", "parallel.lanes=4",
-          "parallel.order=fast"}) {
+         {"seed=8", "data.file=other.h5", "data.train=10", "data.batch=99", "data.frame_in=31",
+          "model.layers=3", "method.name=strict", "method.gate_initial=0.5", "method.augmented=1",
+          "primal.lr=1e-3", "dual.lr=1e-3", "dual.scale=mean", "train.epochs=4", "train.precision=float64",
+          "parallel.lanes=4", "parallel.order=fast"}) {
         EXPECT_NE(with({other}).hash(), hash) << other;
     }
     EXPECT_EQ(with({}).folder_name(), "small-" + hash.substr(0, 12));
@@ -204,7 +204,7 @@ TEST(Job, resolved_text_reads_back_to_the_same_job) {
     int read = 0;
     for (int round = 0; round < 600; ++round) {
         std::vector<std::string> overrides;
-        for (int i = 0; i < 6; ++i) {
+        for (int i = 0; i < 3; ++i) {
             const KeyRow& row = table[random() % table.size()];
             overrides.push_back(row.full_name() + "=" + random_value(row.key, random));
         }
@@ -278,7 +278,10 @@ TEST(JobKeys, methods_are_those_of_the_library) {
         EXPECT_NO_THROW((void)methods::make_method(with({"method.name=" + choice.word}).method_settings()))
             << choice.word;
     }
-    EXPECT_EQ(words, methods::method_names());
+    std::vector<std::string> names = methods::method_names();
+    std::ranges::sort(words);
+    std::ranges::sort(names);
+    EXPECT_EQ(words, names);
 }
 
 TEST(JobKeys, a_new_method_is_one_registration) {

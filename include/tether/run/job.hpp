@@ -98,8 +98,8 @@ public:
 
     // All keys with their values, defaults included, as TOML that parse_job_text reads back.
     [[nodiscard]] std::string resolved() const;
-    // SHA-256 (64 hex digits) over the keys that can change the numbers: not name, paths, logging,
-    // or how the work is spread. The data enter by their own checksum, not by their path.
+    // SHA-256 (64 hex digits) over the keys that can change the numbers: not name, folders, logging,
+    // or how the work is spread. Of the data file its name counts; its content has its own checksum.
     [[nodiscard]] std::string hash() const;
     [[nodiscard]] std::string short_hash() const { return hash().substr(0, 12); }
     [[nodiscard]] std::string folder_name() const { return name + "-" + short_hash(); }
