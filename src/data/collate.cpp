@@ -124,6 +124,9 @@ void collate(const GraphSet& set, std::span<const int> fields, std::span<const I
     copy_topology(set, mine, part);
     part.field.resize(fields.size());
     for (std::size_t i = 0; i < fields.size(); ++i) {
+        if (fields[i] < 0) {
+            continue;
+        }
         const Field& field = set.fields.at(static_cast<std::size_t>(fields[i]));
         copy_field(set, field, mine, part.rows(field.axis), part.field[i]);
     }

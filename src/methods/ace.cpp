@@ -84,9 +84,6 @@ private:
     double gate_initial_;
 };
 
-} // namespace
-
-std::unique_ptr<Method> make_ace(const MethodSettings& settings);
 std::unique_ptr<Method> make_ace(const MethodSettings& settings) {
     const Settings& values = settings.values;
     const bool resilient_name = settings.name == "ace-resilient";
@@ -123,6 +120,64 @@ std::unique_ptr<Method> make_ace(const MethodSettings& settings) {
     s.mean = settings.dual.mean;
     s.is_signed = settings.dual.is_signed;
     return std::make_unique<Ace>(settings.name, s, settings.dual, real("gate_initial", 1));
+}
+
+} // namespace
+
+MethodEntry ace_entry();
+MethodEntry ace_entry() {
+    const auto equality = Condition{"method.constraint", {"equality"}};
+    const auto resilient = Condition{"method.constraint", {"resilient"}};
+    const auto specified = Condition{"method.variant", {"specified"}};
+    const Key epsilon{.name = "epsilon",
+                      .kind = Kind::real,
+                      .standard = 0.0,
+                      .meaning = "tolerated |gate|; > 0: slack |gate| - epsilon, multipliers >= 0",
+                      .low = 0,
+                      .high = 100};
+    const Key augmented{.name = "augmented",
+                        .kind = Kind::real,
+                        .standard = 0.0,
+                        .meaning = "weight c of the term c * sum of slack^2 in the loss",
+                        .low = 0,
+                        .high = 1e6};
+    const auto with = [](Key key, std::vector<Condition> when) {
+        key.when = std::move(when);
+        return key;
+    };
+    return {method_choice(
+                "ace", "trained gates held to zero (or to a slack) by multipliers",
+                {{.name = "constraint",
+                  .kind = Kind::text,
+                  .standard = std::string("equality"),
+                  .meaning = "gate = 0, or |gate| <= u with a trained slack u",
+                  .words = {"equality", "resilient"}},
+                 {.name = "variant",
+                  .kind = Kind::text,
+                  .standard = std::string("specified"),
+                  .meaning = "resilient form; released-*: as in published code, for comparison only",
+                  .words = {"specified", "released-nbody", "released-qm9", "released-mocap"},
+                  .when = {resilient}},
+                 {.name = "rho",
+                  .kind = Kind::real,
+                  .standard = 1.0,
+                  .meaning = "weight of the slack penalty rho/2 |u|^2",
+                  .low = 1e-12,
+                  .high = 1e12,
+                  .when = {resilient, {"method.variant", {"specified", "released-nbody", "released-qm9"}}}},
+                 with(epsilon, {equality}),
+                 with(epsilon, {resilient, {"method.variant", {"released-mocap"}}}),
+                 with(augmented, {equality}),
+                 with(augmented, {resilient, specified}),
+                 gate_initial_key()},
+                {"dual"}),
+            make_ace};
+}
+
+// Read as ace with constraint = "resilient" (job_reader), so that both spellings are one job.
+MethodEntry ace_resilient_entry();
+MethodEntry ace_resilient_entry() {
+    return {method_choice("ace-resilient", "ace with constraint = \"resilient\""), make_ace};
 }
 
 } // namespace tether::methods

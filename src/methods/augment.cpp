@@ -12,11 +12,16 @@ public:
     [[nodiscard]] Tasks tasks() const override { return {.plain = false, .turned = true}; }
 };
 
-} // namespace
-
-std::unique_ptr<Method> make_augment(const MethodSettings& settings);
 std::unique_ptr<Method> make_augment(const MethodSettings& settings) {
     return std::make_unique<Augment>(settings.name);
+}
+
+} // namespace
+
+MethodEntry augment_entry();
+MethodEntry augment_entry() {
+    return {method_choice("augment", "as free, inputs and targets of every sample rotated at random"),
+            make_augment};
 }
 
 } // namespace tether::methods

@@ -21,14 +21,24 @@ private:
     SitePolicy policy_;
 };
 
-} // namespace
-
-std::unique_ptr<Method> make_free(const MethodSettings& settings);
 std::unique_ptr<Method> make_free(const MethodSettings& settings) {
     const Settings& values = settings.values;
     return std::make_unique<Free>(settings.name,
                                   values.has("gate_initial") ? values.real("gate_initial") : 1.0,
                                   values.has("gate_trained") && values.boolean("gate_trained"));
+}
+
+} // namespace
+
+MethodEntry free_entry();
+MethodEntry free_entry() {
+    return {method_choice("free", "free branches with gates of 1 and no constraint",
+                          {gate_initial_key(),
+                           {.name = "gate_trained",
+                            .kind = Kind::boolean,
+                            .standard = false,
+                            .meaning = "train the gates, still without a constraint"}}),
+            make_free};
 }
 
 } // namespace tether::methods

@@ -41,6 +41,21 @@ void MethodState::load(std::span<const double> saved) {
     std::ranges::copy(saved.subspan(shared), own_.begin());
 }
 
+Key gate_initial_key() {
+    return {.name = "gate_initial",
+            .kind = Kind::real,
+            .standard = 1.0,
+            .meaning = "value of every gate before the first step",
+            .low = -100,
+            .high = 100};
+}
+
+void Method::record(const TrainingProgram& /*program*/) const {}
+
+Value Method::record_gate(const GateRecord& record) const {
+    fail(ExitCode::usage, "method '{}' records no gate for site {}", name_, record.info.name);
+}
+
 double Method::primal_terms(const PrimalView& /*view*/) const { return 0; }
 
 std::unique_ptr<MethodState> Method::start(const Start& start) const {

@@ -7,48 +7,58 @@
 #include <utility>
 
 #define TETHER_METHODS(METHOD)                                                                               \
-    METHOD("strict", make_strict)                                                                            \
-    METHOD("free", make_free)                                                                                \
-    METHOD("augment", make_augment)                                                                          \
-    METHOD("ace", make_ace)                                                                                  \
-    METHOD("ace-resilient", make_ace)                                                                        \
-    METHOD("remul", make_remul)
+    METHOD(strict_entry)                                                                                     \
+    METHOD(free_entry)                                                                                       \
+    METHOD(augment_entry)                                                                                    \
+    METHOD(ace_entry)                                                                                        \
+    METHOD(ace_resilient_entry)                                                                              \
+    METHOD(remul_entry)                                                                                      \
+    METHOD(schedule_entry)                                                                                   \
+    METHOD(rpp_entry)                                                                                        \
+    METHOD(recm_entry)
 
 namespace tether::methods {
 
-#define TETHER_DECLARE(word, function) std::unique_ptr<Method> function(const MethodSettings& settings);
+#define TETHER_DECLARE(function) MethodEntry function();
 TETHER_METHODS(TETHER_DECLARE)
 #undef TETHER_DECLARE
 
 namespace {
 
 std::vector<MethodEntry>& table() {
-#define TETHER_ENTRY(word, function) {word, function},
+#define TETHER_ENTRY(function) function(),
     static std::vector<MethodEntry> entries{TETHER_METHODS(TETHER_ENTRY)};
 #undef TETHER_ENTRY
     return entries;
 }
 
+const MethodEntry* find(const std::string& word) {
+    const auto found =
+        std::ranges::find_if(table(), [&](const MethodEntry& entry) { return entry.choice.word == word; });
+    return found == table().end() ? nullptr : &*found;
+}
+
 } // namespace
+
+const std::vector<MethodEntry>& method_table() { return table(); }
 
 std::vector<std::string> method_names() {
     std::vector<std::string> names;
     for (const MethodEntry& entry : table()) {
-        names.push_back(entry.name);
+        names.push_back(entry.choice.word);
     }
     return names;
 }
 
 std::unique_ptr<Method> make_method(const MethodSettings& settings) {
-    const auto found = std::ranges::find(table(), settings.name, &MethodEntry::name);
-    check(found != table().end(), "unknown method '{}'{}", settings.name,
-          hint(settings.name, method_names()));
+    const MethodEntry* found = find(settings.name);
+    check(found != nullptr, "unknown method '{}'{}", settings.name, hint(settings.name, method_names()));
     return found->make(settings);
 }
 
 void register_method(MethodEntry entry) {
-    check(std::ranges::find(table(), entry.name, &MethodEntry::name) == table().end(),
-          "a method named '{}' is registered already", entry.name);
+    check(find(entry.choice.word) == nullptr, "a method named '{}' is registered already", entry.choice.word);
+    entry.choice.chooser = "method.name";
     table().push_back(std::move(entry));
 }
 

@@ -94,9 +94,6 @@ private:
     TaskPair weight_;
 };
 
-} // namespace
-
-std::unique_ptr<Method> make_remul(const MethodSettings& settings);
 std::unique_ptr<Method> make_remul(const MethodSettings& settings) {
     const Settings& values = settings.values;
     const std::string policy = values.has("policy") ? values.text("policy") : "constant";
@@ -116,6 +113,41 @@ std::unique_ptr<Method> make_remul(const MethodSettings& settings) {
     check(alpha > 0 || beta == 1, "method.alpha = 0 with method.beta = {}: one task has the weight 1", beta);
     check(beta > 0 || alpha == 1, "method.beta = 0 with method.alpha = {}: one task has the weight 1", alpha);
     return std::make_unique<Remul>(settings.name, gradual, alpha, beta);
+}
+
+} // namespace
+
+MethodEntry remul_entry();
+MethodEntry remul_entry() {
+    const Condition constant{"method.policy", {"constant"}};
+    const Condition gradual{"method.policy", {"gradual"}};
+    const Key beta{.name = "beta",
+                   .kind = Kind::real,
+                   .standard = 1.0,
+                   .meaning = "weight of the loss on turned samples (gradual: in the first step)",
+                   .low = 0,
+                   .high = 1e6,
+                   .when = {constant}};
+    Key first = beta;
+    first.low = 1e-3;
+    first.when = {gradual};
+    return {method_choice(
+                "remul", "unconstrained network, equivariance as a second task",
+                {{.name = "policy",
+                  .kind = Kind::text,
+                  .standard = std::string("constant"),
+                  .meaning = "weights of the tasks: constant, or balanced by their gradients (GradNorm)",
+                  .words = {"constant", "gradual"}},
+                 {.name = "alpha",
+                  .kind = Kind::real,
+                  .standard = 1.0,
+                  .meaning = "weight of the loss on the samples as they are",
+                  .low = 0,
+                  .high = 1e6,
+                  .when = {constant}},
+                 beta,
+                 first}),
+            make_remul};
 }
 
 } // namespace tether::methods

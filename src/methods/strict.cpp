@@ -12,11 +12,15 @@ public:
     [[nodiscard]] Evaluation primary() const override { return Evaluation::projected; }
 };
 
-} // namespace
-
-std::unique_ptr<Method> make_strict(const MethodSettings& settings);
 std::unique_ptr<Method> make_strict(const MethodSettings& settings) {
     return std::make_unique<Strict>(settings.name);
+}
+
+} // namespace
+
+MethodEntry strict_entry();
+MethodEntry strict_entry() {
+    return {method_choice("strict", "exactly equivariant network, no free branches"), make_strict};
 }
 
 } // namespace tether::methods

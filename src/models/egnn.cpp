@@ -85,8 +85,10 @@ Value Egnn::record(Recording& r) const {
     Value h = layers::linear(b, "embedding", {node_feature}, hidden);
     r.output("after_embedding", h);
     Value x = position;
+    const auto scalars = symmetry::Representation::scalars(hidden);
+    const auto vector = symmetry::Representation::vectors();
     Value q;
-    if (!r.sites.absent()) {
+    if (r.sites.own_branches()) {
         q = feature_branch_start(b, node_feature, hidden);
     }
     for (Index k = 0; k < settings_.layers; ++k) {
@@ -94,11 +96,12 @@ Value Egnn::record(Recording& r) const {
         const EgnnLayerState next =
             egnn_layer(b, "gcl_" + std::to_string(k), h, x, velocity, edge_feature, hidden);
         const std::string layer = "layer" + std::to_string(k);
-        h = r.sites.add(b, layer + ".h", next.h, [&] {
+        const std::vector<layers::Carried> state{{h, scalars}, {entering, vector}};
+        h = r.sites.add(b, layer + ".h", {next.h, scalars}, state, [&] {
             q = feature_branch(b, k, q, hidden, r.training);
             return q;
         });
-        x = r.sites.add(b, layer + ".x", next.x,
+        x = r.sites.add(b, layer + ".x", {next.x, vector}, state,
                         [&] { return coordinate_branch(b, k, entering, hidden, r.training); });
         if (k == 0) {
             r.output("message_layer_0", next.message);

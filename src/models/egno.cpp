@@ -100,8 +100,10 @@ Value Egno::record(Recording& r) const {
     Motion motion{ops::repeat_times(b, position, times), ops::repeat_times(b, velocity, times)};
     Value h = layers::linear(b, "embedding", {raw}, hidden);
     r.output("after_embedding", h);
+    const auto scalars = symmetry::Representation::scalars(hidden);
+    const auto vector = symmetry::Representation::vectors();
     Value q;
-    if (!r.sites.absent()) {
+    if (r.sites.own_branches()) {
         q = feature_branch_start(b, raw, hidden);
         r.output("q_0", q);
     }
@@ -121,12 +123,13 @@ Value Egno::record(Recording& r) const {
         const Value entering = motion.x;
         const EgnoLayerState next =
             egno_layer(b, numbered("layers", k), h, motion.x, motion.v, edge_feature, hidden);
-        h = r.sites.add(b, layer + ".h", next.h, [&] {
+        const std::vector<layers::Carried> state{{h, scalars}, {entering, vector}};
+        h = r.sites.add(b, layer + ".h", {next.h, scalars}, state, [&] {
             q = feature_branch(b, k, q, hidden, r.training);
             r.output(out + "/free_h", q);
             return q;
         });
-        motion.x = r.sites.add(b, layer + ".x", next.x, [&] {
+        motion.x = r.sites.add(b, layer + ".x", {next.x, vector}, state, [&] {
             const Value p = coordinate_branch(b, k, entering, hidden, r.training);
             r.output(out + "/free_x", p);
             return p;

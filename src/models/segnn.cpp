@@ -159,6 +159,7 @@ Value Segnn::record(Recording& r) const {
     const Features node_attributes{a.node, attributes_};
     const Features edge_attributes{a.edge, attributes_};
 
+    const symmetry::Representation columns(hidden, symmetry::Layout::component_major);
     Value x = layers::tensor_product(b, "embedding_layer", {input}, node_attributes, hidden);
     r.output("embedding", x);
     for (Index k = 0; k < settings_.layers; ++k) {
@@ -172,12 +173,13 @@ Value Segnn::record(Recording& r) const {
         const Value gathered = ops::sum_at_receiver(b, message);
         const Value first = gated_product(b, name + ".update_layer_1", {{x, hidden}, {gathered, hidden}},
                                           node_attributes, hidden);
-        const Value s = r.sites.add(b, site + "1", first, [&] {
-            return free_branch(b, name + ".lin_noneq1", {x, gathered}, hidden);
-        });
+        const Value s =
+            r.sites.add(b, site + "1", {first, columns}, {{x, columns}, {gathered, columns}}, [&] {
+                return free_branch(b, name + ".lin_noneq1", {x, gathered}, hidden);
+            });
         const Value second =
             layers::tensor_product(b, name + ".update_layer_2", {{s, hidden}}, node_attributes, hidden);
-        const Value d = r.sites.add(b, site + "2", second,
+        const Value d = r.sites.add(b, site + "2", {second, columns}, {{s, columns}},
                                     [&] { return free_branch(b, name + ".lin_noneq2", {s}, hidden); });
         x = ops::add(b, {x, d});
         if (settings_.instance_norm) {

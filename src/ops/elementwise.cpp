@@ -416,7 +416,11 @@ public:
 
 void scalar_gradient(Reverse& r, int input, Value dy, Value x) {
     Builder& b = r.builder();
-    // Only a parameter's gradient may be left as a sum over a part of the batch.
+    // Only a parameter's gradient may be left as a sum over a part of the batch, or one that says so.
+    if (b.info(r.in(input)).part_gradient) {
+        r.add(input, b.append(std::make_shared<Dot>(), {dy, x}, {Axis::one, 1}, 1));
+        return;
+    }
     check(b.info(r.in(input)).kind == ValueKind::parameter,
           "the gradient of a computed scalar ({}) is not supported", b.info(r.in(input)).name);
     b.append_into(std::make_shared<Dot>(), {dy, x}, {b.parameter_gradient(r.in(input), {{0, 0, 1, 1, 1}})});

@@ -231,6 +231,24 @@ void Builder::append_after_reduction(std::shared_ptr<const Op> op, std::vector<V
     after_reduction_.push_back({std::move(op), std::move(in), parameter});
 }
 
+Value Builder::total(Value v) {
+    const ValueInfo i = info(v);
+    check(i.kind == ValueKind::intermediate, "total of {}, which this program does not compute", i.name);
+    const Index offset = program_.sum_columns();
+    sum("total " + std::to_string(offset), v);
+    return add_value({ValueKind::total, i.extent, i.columns, offset, false, i.name});
+}
+
+Value Builder::later(Index columns) {
+    return add_value({ValueKind::intermediate, {Axis::one, 1}, columns, 0, false, "later"});
+}
+
+void Builder::append_last(std::shared_ptr<const Op> op, std::vector<Value> in, std::vector<Value> parameters,
+                          std::vector<Value> out) {
+    check(program_.part_nodes == 0, "append_last of {}: the program is differentiated already", op->name());
+    last_.push_back({std::move(op), std::move(in), std::move(parameters), std::move(out)});
+}
+
 void Builder::differentiate(Value loss) {
     check(info(loss).extent == Extent{Axis::one, 1} && info(loss).columns == 1,
           "only a scalar can be differentiated");
@@ -280,6 +298,14 @@ void Builder::differentiate(Value loss) {
             append_into(std::move(p.op), std::move(p.in), {gradient});
         }
     }
+    for (Last& l : last_) {
+        std::vector<Value> out;
+        for (const Value p : l.parameters) {
+            out.push_back(gradients_[static_cast<std::size_t>(p.id)]);
+        }
+        out.insert(out.end(), l.out.begin(), l.out.end());
+        append_into(std::move(l.op), std::move(l.in), std::move(out));
+    }
     for (const auto& [id, parts] : written_) {
         const ValueInfo& p = program_.values[static_cast<std::size_t>(id)];
         program_.reached.emplace_back(p.offset, p.offset + p.columns);
@@ -317,8 +343,9 @@ Program Builder::finish() {
     for (std::size_t n = program_.nodes.size(); n-- > 0;) {
         Node& node = program_.nodes[n];
         const bool keep = std::ranges::any_of(node.out, [&](Value v) {
-            return needed.contains(v.id) || info(v).kind == ValueKind::gradient ||
-                   info(v).kind == ValueKind::extra_gradient || info(v).kind == ValueKind::next_state;
+            return v.valid() &&
+                   (needed.contains(v.id) || info(v).kind == ValueKind::gradient ||
+                    info(v).kind == ValueKind::extra_gradient || info(v).kind == ValueKind::next_state);
         });
         if (!keep) {
             continue;
@@ -329,7 +356,7 @@ Program Builder::finish() {
         forward_kept += n < program_.forward_nodes ? 1 : 0;
         part_kept += n < program_.part_nodes ? 1 : 0;
         for (Value& v : node.out) { // unused outputs of kept nodes are not computed
-            if (info(v).kind == ValueKind::intermediate && !needed.contains(v.id)) {
+            if (v.valid() && info(v).kind == ValueKind::intermediate && !needed.contains(v.id)) {
                 v = {};
             }
         }

@@ -227,6 +227,7 @@ void HostExecutor<T>::bind(const BatchPart<T>& batch, const Environment<T>& e) {
         case ValueKind::parameter: return const_cast<T*>(e.parameters) + i.offset;
         case ValueKind::gradient: return e.gradient + i.offset;
         case ValueKind::extra_gradient: return e.extra_gradient + i.offset;
+        case ValueKind::total: return const_cast<T*>(e.totals) + i.offset;
         case ValueKind::state: return const_cast<T*>(e.state) + i.offset;
         case ValueKind::next_state: return e.next_state + i.offset;
         case ValueKind::control: return const_cast<T*>(e.control) + i.offset;

@@ -5,6 +5,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -20,6 +21,27 @@ std::uint64_t name_key(const std::string& name) { // FNV-1a, 40 bits are used by
 }
 
 } // namespace
+
+void draw(const Initial& law, std::uint64_t seed, const std::string& name, std::span<double> to) {
+    RandomStream random(seed, Purpose::initialisation, name_key(name));
+    const auto size = static_cast<Index>(to.size());
+    std::size_t piece = 0;
+    Index piece_end = law.pieces.empty() ? size : law.pieces.front().first;
+    for (Index k = 0; k < size; ++k) {
+        while (!law.pieces.empty() && k >= piece_end && piece + 1 < law.pieces.size()) {
+            piece_end += law.pieces[++piece].first;
+        }
+        double value = law.pieces.empty() ? law.scale : law.pieces[piece].second;
+        if (law.law == Initial::Law::uniform) {
+            value *= 2 * random.uniform() - 1;
+        } else if (law.law == Initial::Law::positive) {
+            value *= random.uniform();
+        } else if (law.law == Initial::Law::normal) {
+            value *= random.normal();
+        }
+        to[static_cast<std::size_t>(k)] = value;
+    }
+}
 
 int ParameterSet::require(Parameter parameter) {
     if (const int known = find(parameter.name); known >= 0) {
@@ -54,26 +76,24 @@ Index ParameterSet::count(ParameterKind kind) const {
     return total;
 }
 
+void ParameterSet::scale_initial(ParameterKind kind, double factor) {
+    for (Parameter& p : parameters_) {
+        if (p.kind == kind) {
+            p.initial.scale *= factor;
+            for (auto& [count, scale] : p.initial.pieces) {
+                scale *= factor;
+            }
+        }
+    }
+}
+
 template <class T>
 void ParameterSet::initialise(std::uint64_t seed, std::span<T> flat) const {
+    std::vector<double> values;
     for (const Parameter& p : parameters_) {
-        RandomStream random(seed, Purpose::initialisation, name_key(p.name));
-        std::size_t piece = 0;
-        Index piece_end = p.initial.pieces.empty() ? p.size : p.initial.pieces.front().first;
-        for (Index k = 0; k < p.size; ++k) {
-            while (!p.initial.pieces.empty() && k >= piece_end && piece + 1 < p.initial.pieces.size()) {
-                piece_end += p.initial.pieces[++piece].first;
-            }
-            double value = p.initial.pieces.empty() ? p.initial.scale : p.initial.pieces[piece].second;
-            if (p.initial.law == Initial::Law::uniform) {
-                value *= 2 * random.uniform() - 1;
-            } else if (p.initial.law == Initial::Law::positive) {
-                value *= random.uniform();
-            } else if (p.initial.law == Initial::Law::normal) {
-                value *= random.normal();
-            }
-            flat[static_cast<std::size_t>(p.offset + k)] = static_cast<T>(value);
-        }
+        values.resize(static_cast<std::size_t>(p.size));
+        draw(p.initial, seed, p.name, values);
+        std::ranges::transform(values, flat.begin() + p.offset, [](double x) { return static_cast<T>(x); });
     }
 }
 

@@ -25,17 +25,27 @@ int StateSet::require(StateBuffer buffer) {
 }
 
 template <class T>
-void StateSet::initialise(std::vector<T>& flat) const {
+void StateSet::initialise(std::vector<T>& flat, std::uint64_t seed) const {
     flat.resize(static_cast<std::size_t>(size_));
     for (const StateBuffer& b : buffers_) {
+        if (b.law) {
+            std::vector<double> drawn(static_cast<std::size_t>(b.size));
+            draw(*b.law, seed, b.name, drawn);
+            if (b.prepare) {
+                b.prepare(drawn);
+            }
+            std::ranges::transform(drawn, flat.begin() + b.offset,
+                                   [](double x) { return static_cast<T>(x); });
+            continue;
+        }
         for (Index k = 0; k < b.size; ++k) {
             flat[static_cast<std::size_t>(b.offset + k)] = static_cast<T>(b.initial);
         }
     }
 }
 
-template void StateSet::initialise<float>(std::vector<float>&) const;
-template void StateSet::initialise<double>(std::vector<double>&) const;
+template void StateSet::initialise<float>(std::vector<float>&, std::uint64_t) const;
+template void StateSet::initialise<double>(std::vector<double>&, std::uint64_t) const;
 
 Index Program::sum_columns() const {
     Index total = 0;

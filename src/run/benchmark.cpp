@@ -124,7 +124,7 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
         const std::span<const Index> samples = order.batch(step);
         filler.begin(step, samples);
         engine.compute(fill, setup.loss_factor_of(samples), control);
-        engine.read_sites(gamma, u);
+        engine.read_sites(control, gamma, u);
         (void)engine.update(control, job.primal.lr, true);
         const Clock::time_point mark = Clock::now();
         state->advance({.step = step,

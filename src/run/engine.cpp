@@ -56,6 +56,11 @@ Engine<T>::Engine(const Network& network, const methods::Method& method, const E
                            network.training().extra_gradient + 1),
       optimiser_(settings.optimiser, network.trained_size(), trained_ranges(network, method)),
       packed_(network.training()), control_(network.training().controls.size()) {
+    for (const auto& [name, v] : network.training().outputs) {
+        if (name.starts_with(methods::added_loss)) {
+            added_losses_.push_back(v);
+        }
+    }
     check(team.size() >= lanes.threads(), "engine: {} threads for {} that have lanes", team.size(),
           lanes.threads());
     lanes_at_once_ = choose_lanes_at_once(settings.lanes_at_once);
@@ -139,6 +144,7 @@ Environment<T> Engine<T>::environment_of(const Worker& w, T* gradient, bool comm
     return {.parameters = trained_.data(),
             .gradient = gradient,
             .extra_gradient = gradient + network_.trained_size() + network_.training().sum_columns(),
+            .totals = gradient_.data() + network_.trained_size(),
             .state = state_.data(),
             .next_state = const_cast<T*>(next_state_.data()),
             .control = control_.data(),
@@ -277,12 +283,21 @@ void Engine<T>::measure_tasks(const methods::Control& control) {
 }
 
 template <class T>
-void Engine<T>::read_sites(std::span<double> gamma, std::span<double> u) const {
+void Engine<T>::read_sites(const methods::Control& control, std::span<double> gamma,
+                           std::span<double> u) const {
     for (Index s = 0; s < network_.sites(); ++s) {
         const Index at = network_.gate_offset(s);
+        const Index buffer = network_.gate_state_offset(s);
         const auto i = static_cast<std::size_t>(s);
-        gamma[i] = at >= 0 ? static_cast<double>(trained_[static_cast<std::size_t>(at)])
-                           : network_.policy().initial_gamma;
+        if (at >= 0) {
+            gamma[i] = static_cast<double>(trained_[static_cast<std::size_t>(at)]);
+        } else if (buffer >= 0) {
+            gamma[i] = static_cast<double>(state_[static_cast<std::size_t>(buffer)]);
+        } else if (network_.policy().gate == methods::Gate::controlled) {
+            gamma[i] = control.gamma()[i];
+        } else {
+            gamma[i] = network_.policy().initial_gamma;
+        }
         if (!u.empty()) {
             u[i] = static_cast<double>(trained_[static_cast<std::size_t>(network_.slack_offset() + s)]);
         }
@@ -297,7 +312,7 @@ StepResult Engine<T>::update(const methods::Control& control, double learning_ra
     result.loss = static_cast<double>(gradient_[n]);
     result.stop = gradient_[static_cast<std::size_t>(length_) - 1] > T(0);
     if (network_.policy().gate == methods::Gate::trained) {
-        read_sites(gamma_, u_);
+        read_sites(control, gamma_, u_);
         std::ranges::fill(dgamma_, 0.0);
         std::ranges::fill(du_, 0.0);
         result.extra_loss = method_.primal_terms({gamma_, u_, control, dgamma_, du_});
@@ -308,6 +323,9 @@ StepResult Engine<T>::update(const methods::Control& control, double learning_ra
                 gradient_[static_cast<std::size_t>(network_.slack_offset() + s)] = static_cast<T>(du_[i]);
             }
         }
+    }
+    for (const Value v : added_losses_) {
+        result.extra_loss += static_cast<double>(workers_.front()->executor->value(v)[0]);
     }
     const int threads = lanes_.threads();
     const std::span<const T> gradient(gradient_.data(), n);

@@ -1,31 +1,39 @@
 #include "tether/run/filling.hpp"
 
 #include "tether/data/collate.hpp"
+#include "tether/methods/drawn.hpp"
 #include "tether/run/turning.hpp"
 
 #include <algorithm>
 
 namespace tether::run {
 
-std::vector<std::string> data_fields(const Program& program) {
+namespace {
+
+// What a field is called in the data.
+std::string data_name(const std::string& field) {
     const std::string prefix = turned_prefix;
-    std::vector<std::string> names;
-    for (const std::string& name : program.fields) {
-        names.push_back(name.starts_with(prefix) ? name.substr(prefix.size()) : name);
+    return field.starts_with(prefix) ? field.substr(prefix.size()) : field;
+}
+
+} // namespace
+
+std::vector<int> field_numbers(const data::GraphSet& set, const Program& program) {
+    std::vector<int> numbers;
+    for (const std::string& field : program.fields) {
+        const bool drawn = field.starts_with(methods::drawn_prefix);
+        numbers.push_back(drawn ? -1 : set.field_number(data_name(field)));
     }
-    return names;
+    return numbers;
 }
 
 template <class T>
 BatchFiller<T>::BatchFiller(const Setup& setup, const parallel::LaneMap& lanes)
-    : setup_(setup), lanes_(lanes), elements_(static_cast<std::size_t>(lanes.threads())) {
-    const Program& program = setup.network->training();
-    turned_ = data_fields(program);
-    fields_ = setup.set.field_numbers(turned_);
-    for (std::size_t f = 0; f < turned_.size(); ++f) {
-        if (!program.fields[f].starts_with(turned_prefix)) {
-            turned_[f].clear();
-        }
+    : setup_(setup), lanes_(lanes), fields_(field_numbers(setup.set, setup.network->training())),
+      draws_(setup.network->training(), static_cast<std::uint64_t>(setup.job.seed)),
+      elements_(static_cast<std::size_t>(lanes.threads())) {
+    for (const std::string& field : setup.network->training().fields) {
+        turned_.push_back(field.starts_with(turned_prefix) ? data_name(field) : "");
     }
 }
 
@@ -33,6 +41,7 @@ template <class T>
 void BatchFiller<T>::begin(Index step, std::span<const Index> samples) {
     step_ = step;
     samples_ = samples;
+    draws_.begin(setup_.set, samples, step);
 }
 
 template <class T>
@@ -45,6 +54,7 @@ void BatchFiller<T>::operator()(Index first, Index count, BatchPart<T>& part) {
                       Purpose::augmentation, step_, part.sample, elements);
         turn<T>(part, turned_, elements);
     }
+    draws_.fill(part);
 }
 
 template class BatchFiller<float>;

@@ -1,6 +1,7 @@
 #include "tether/run/job_keys.hpp"
 
 #include "job_choices.hpp"
+#include "tether/methods/method.hpp"
 
 #include <algorithm>
 #include <stdexcept>
@@ -368,9 +369,19 @@ Keys keys_of(const std::string& section) {
     return top_keys();
 }
 
+// Models and data sets; methods have a registry of their own, which may grow at any time.
 std::vector<Choice>& registry() {
     static std::vector<Choice> choices = built_in_choices();
     return choices;
+}
+
+std::vector<Choice> all_choices() {
+    std::vector<Choice> all;
+    for (const methods::MethodEntry& method : methods::method_table()) {
+        all.push_back(method.choice);
+    }
+    all.insert(all.end(), registry().begin(), registry().end());
+    return all;
 }
 
 // The keys of a choice exist only while it is chosen.
@@ -398,7 +409,7 @@ std::vector<KeyRow> job_key_table() {
             }
             rows.push_back({section, std::move(key)});
         }
-        for (const Choice& choice : registry()) {
+        for (const Choice& choice : all_choices()) {
             if (choice.chooser.substr(0, choice.chooser.find('.')) == section) {
                 for (const Key& key : choice.keys) {
                     rows.push_back({section, bound_key(choice, key)});
@@ -411,15 +422,16 @@ std::vector<KeyRow> job_key_table() {
 
 std::vector<Choice> choices_of(std::string_view chooser) {
     std::vector<Choice> found;
-    std::ranges::copy_if(registry(), std::back_inserter(found),
+    std::ranges::copy_if(all_choices(), std::back_inserter(found),
                          [&](const Choice& choice) { return choice.chooser == chooser; });
     return found;
 }
 
 void register_choice(Choice choice) {
-    if (choice.chooser != "data.set" && choice.chooser != "model.name" && choice.chooser != "method.name") {
-        throw std::logic_error("a choice belongs to data.set, model.name or method.name, not to '" +
-                               choice.chooser + "'");
+    if (choice.chooser != "data.set" && choice.chooser != "model.name") {
+        throw std::logic_error(
+            "a choice belongs to data.set or model.name (methods: register_method), not to '" +
+            choice.chooser + "'");
     }
     for (const Choice& other : registry()) {
         if (other.chooser == choice.chooser && other.word == choice.word) {

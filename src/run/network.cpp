@@ -6,40 +6,62 @@
 #include "tether/ops/loss.hpp"
 #include "tether/ops/times.hpp"
 #include "tether/program/rematerialise.hpp"
+#include "tether/run/turning.hpp"
 
 #include <algorithm>
 
 namespace tether::run {
 namespace {
 
-layers::Gate layer_gate(methods::Gate gate) {
-    switch (gate) {
-    case methods::Gate::absent: return layers::Gate::absent;
-    case methods::Gate::constant: return layers::Gate::constant;
-    case methods::Gate::trained: return layers::Gate::trained;
-    case methods::Gate::controlled: return layers::Gate::controlled;
-    }
-    return layers::Gate::absent;
+NetworkOptions with_tasks(NetworkOptions options, const methods::Tasks& tasks) {
+    options.tasks = tasks;
+    return options;
 }
 
 } // namespace
 
+Network::Network(std::shared_ptr<const models::Model> model, const methods::Method& method,
+                 NetworkOptions options)
+    : Network(std::move(model), method.sites(), &method, with_tasks(options, method.tasks())) {}
+
 Network::Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy,
                  NetworkOptions options)
+    : Network(std::move(model), policy, nullptr, options) {}
+
+Network::Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy,
+                 const methods::Method* method, NetworkOptions options)
     : model_(std::move(model)), sites_(model_->sites()), policy_(policy), options_(options) {
-    training_ = record(Use::training);
-    projected_ = record(Use::projected);
-    relaxed_ = record(Use::relaxed);
+    training_ = record(Use::training, method);
+    projected_ = record(Use::projected, method);
+    relaxed_ = record(Use::relaxed, method);
+    parameters_.scale_initial(ParameterKind::free, policy_.free_scale);
+    const auto& buffers = states_.all();
     for (const layers::SiteInfo& site : sites_) {
-        const int number = policy_.gate == methods::Gate::trained ? parameters_.find(site.gate) : -1;
+        const int number = policy_.gate == layers::Gate::trained ? parameters_.find(site.gate) : -1;
         gate_offset_.push_back(number < 0 ? -1 : parameters_.at(number).offset);
+        const auto buffer = std::ranges::find(buffers, site.gate, &StateBuffer::name);
+        gate_state_offset_.push_back(buffer == buffers.end() ? -1 : buffer->offset);
     }
 }
 
-Value Network::record_task(Builder& b, Use use, const std::string& prefix, bool keep) {
-    layers::Sites sites(model_->sites(),
-                        use == Use::projected ? layers::Gate::absent : layer_gate(policy_.gate),
-                        policy_.initial_gamma);
+Value Network::record_task(Builder& b, Use use, const methods::Method* method, const std::string& prefix,
+                           bool keep, std::vector<layers::RecordedSite>& recorded) {
+    const models::FieldInfo target_field = model_->target();
+    Value target = b.input(prefix + target_field.name, target_field.extent, target_field.columns);
+    layers::SitePlan plan{.gate = use == Use::projected ? layers::Gate::absent : policy_.gate,
+                          .initial_gate = policy_.initial_gamma,
+                          .branch = policy_.branch};
+    if (use == Use::training && method != nullptr && policy_.gate == layers::Gate::state) {
+        const bool vector = is_vector_field(target_field.name, target_field.columns);
+        const layers::Carried carried{target, vector
+                                                  ? symmetry::Representation::vectors()
+                                                  : symmetry::Representation::scalars(target_field.columns)};
+        plan.record_gate = [method, carried](Builder& builder, const layers::SiteInfo& info,
+                                             const layers::RecordedSite& site) {
+            return method->record_gate({builder, info, site, carried});
+        };
+    }
+    layers::Sites sites(model_->sites(), std::move(plan));
     models::Recording r{b, sites};
     r.training = use == Use::training && options_.batch_statistics;
     r.keep = options_.keep && keep;
@@ -47,8 +69,7 @@ Value Network::record_task(Builder& b, Use use, const std::string& prefix, bool 
     r.given_features = options_.given_features;
     r.prefix = prefix;
     const Value prediction = model_->record(r);
-    const models::FieldInfo target_field = model_->target();
-    Value target = b.input(prefix + target_field.name, target_field.extent, target_field.columns);
+    recorded = sites.recorded();
     Value compared = prediction;
     if (const Index times = evaluated_extent().times;
         use != Use::training && times < target_field.extent.times) {
@@ -63,19 +84,24 @@ Value Network::record_task(Builder& b, Use use, const std::string& prefix, bool 
                                                        : ops::absolute_error(b, compared, target, factor);
 }
 
-std::unique_ptr<Program> Network::record(Use use) {
+std::unique_ptr<Program> Network::record(Use use, const methods::Method* method) {
     Builder b(parameters_, states_);
     const methods::Tasks tasks = use == Use::training ? options_.tasks : methods::Tasks{};
-    Value loss = record_task(b, use, tasks.plain ? "" : turned_prefix, true);
+    std::vector<layers::RecordedSite> sites;
+    std::vector<layers::RecordedSite> turned_sites;
+    Value loss = record_task(b, use, method, tasks.plain ? "" : turned_prefix, true, sites);
     b.sum("loss", loss);
     if (tasks.weighted()) {
         check(states_.all().empty(), "several tasks on a network with running statistics");
-        const Value turned = record_task(b, use, turned_prefix, false);
+        const Value turned = record_task(b, use, method, turned_prefix, false, turned_sites);
         b.sum("turned_loss", turned);
         loss = ops::add(b, {ops::scale_by(b, loss, b.control(std::string(task_weight) + "0")),
                             ops::scale_by(b, turned, b.control(std::string(task_weight) + "1"))});
     }
     if (use == Use::training) {
+        if (method != nullptr) {
+            method->record({b, sites});
+        }
         b.differentiate(loss);
         if (options_.input_gradients) {
             for (std::size_t v = 0; v < b.program().values.size(); ++v) {
@@ -154,7 +180,7 @@ template <class T>
 void Network::initialise(std::uint64_t seed, std::vector<T>& trained, std::vector<T>& state) const {
     trained.assign(static_cast<std::size_t>(trained_size()), static_cast<T>(policy_.initial_u));
     parameters_.initialise(seed, std::span<T>(trained));
-    states_.initialise(state);
+    states_.initialise(state, seed);
     layers::initialise_spectral(parameters_, states_, seed, trained, state);
 }
 

@@ -33,8 +33,7 @@ std::unique_ptr<Network> make_network(const Job& job, const methods::Method& met
              job.model.name, sites ? "has free branches" : "is unconstrained and has none",
              join(others, ", "));
     }
-    return std::make_unique<Network>(std::move(model), method.sites(),
-                                     NetworkOptions{.tasks = method.tasks()});
+    return std::make_unique<Network>(std::move(model), method);
 }
 
 data::GraphSet open_data(const Job& job) {
@@ -47,7 +46,7 @@ Setup::Setup(Job j)
     network = make_network(job, *method);
     const std::vector<Index>& train = set.samples(data::Split::train);
     check(!train.empty(), ExitCode::data, "{}: no training samples", set.path);
-    (void)set.field_numbers(data_fields(network->training()));
+    (void)field_numbers(set, network->training());
     const Index most = network->model().most_nodes();
     for (Index s = 0; most > 0 && s < set.graphs(); ++s) {
         check(set.nodes(s) <= most, ExitCode::usage, "{}: model.nodes = {}, but sample {} of {} has {} nodes",

@@ -156,6 +156,8 @@ void StoredRun::load(const Checkpoint& checkpoint) {
             numbers_.gates[s] = numbers_.trained[static_cast<std::size_t>(at)];
         } else if (policy.gate == methods::Gate::controlled) {
             numbers_.gates[s] = std::as_const(*method).control().gamma()[s];
+        } else if (const Index buffer = network_->gate_state_offset(static_cast<Index>(s)); buffer >= 0) {
+            numbers_.gates[s] = numbers_.state[static_cast<std::size_t>(buffer)];
         }
     }
 }

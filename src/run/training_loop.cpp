@@ -238,7 +238,7 @@ private:
     }
 
     void post_report(Report kind) {
-        engine_.read_sites(report_.gamma, report_.u);
+        engine_.read_sites(control_, report_.gamma, report_.u);
         report_.task_loss.assign(engine_.task_loss().begin(), engine_.task_loss().end());
         report_.task_norm.assign(engine_.task_norm().begin(), engine_.task_norm().end());
         report_.step = step_;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace tether::run::verify_parts {
 namespace {
@@ -225,7 +226,7 @@ std::vector<Comparison> verify_trajectory(const ReferenceFile& file) {
     const auto site_count = static_cast<std::size_t>(sites);
     std::vector<double> now_gamma(site_count), now_u(network.policy().slack ? site_count : 0);
     const auto record = [&] {
-        engine.read_sites(now_gamma, now_u);
+        engine.read_sites(std::as_const(*state).control(), now_gamma, now_u);
         gamma.insert(gamma.end(), now_gamma.begin(), now_gamma.end());
         u.insert(u.end(), now_u.begin(), now_u.end());
         const auto l = state->control().lambda();
@@ -264,7 +265,7 @@ std::vector<Comparison> verify_trajectory(const ReferenceFile& file) {
         engine.compute(
             [&](Index, Index, BatchPart<T>& part) { file.batch(network.training(), samples, part); },
             1 / rows, control);
-        engine.read_sites(now_gamma, now_u);
+        engine.read_sites(control, now_gamma, now_u);
         const StepResult result = engine.update(control, real(file, lr, 0), true);
         if (global_norm) {
             gradient_norm.push_back(result.gradient_norm);

@@ -179,7 +179,8 @@ public:
 };
 
 TEST(Method, another_one_is_one_class_and_one_registration) {
-    register_method({"fading", [](const MethodSettings&) { return std::make_unique<Fading>(); }});
+    register_method(
+        {method_choice("fading", "falls"), [](const MethodSettings&) { return std::make_unique<Fading>(); }});
     const auto method = make_method(named("fading"));
     const auto state = method->start({.sites = 2, .steps_per_epoch = 5, .epochs = 4});
     const Control& control = state->control();
@@ -188,8 +189,8 @@ TEST(Method, another_one_is_one_class_and_one_registration) {
         state->advance({.step = step});
     }
     EXPECT_EQ(control.gamma()[0], 0.25);
-    EXPECT_THROW(register_method({"fading", nullptr}), Error);
-    EXPECT_THROW(register_method({"ace", nullptr}), Error);
+    EXPECT_THROW(register_method({method_choice("fading", ""), nullptr}), Error);
+    EXPECT_THROW(register_method({method_choice("ace", ""), nullptr}), Error);
 }
 
 } // namespace

@@ -46,7 +46,7 @@ public:
     RecordedModel(const models::Model& model, layers::Gate gate, double gamma = 1, std::uint64_t seed = 1)
         : target(model.target()) {
         Builder b(parameters, states);
-        layers::Sites sites(model.sites(), gate, gamma);
+        layers::Sites sites(model.sites(), {.gate = gate, .initial_gate = gamma});
         models::Recording r{b, sites};
         const Value prediction = model.record(r);
         b.output("prediction", prediction);

@@ -285,18 +285,24 @@ TEST(JobKeys, methods_are_those_of_the_library) {
 }
 
 TEST(JobKeys, a_new_method_is_one_registration) {
-    register_choice({.chooser = "method.name",
-                     .word = "toy",
-                     .meaning = "a method of this test",
-                     .keys = {{.name = "strength", .standard = 2.0, .meaning = "of the toy", .low = 0}},
-                     .brings = {"dual"}});
+    class Toy : public methods::Method {
+    public:
+        Toy() : Method("toy") {}
+        [[nodiscard]] methods::SitePolicy sites() const override { return {}; }
+        [[nodiscard]] methods::Evaluation primary() const override { return methods::Evaluation::projected; }
+    };
+    methods::register_method(
+        {methods::method_choice("toy", "a method of this test",
+                                {{.name = "strength", .standard = 2.0, .meaning = "of the toy", .low = 0}},
+                                {"dual"}),
+         [](const methods::MethodSettings&) { return std::make_unique<Toy>(); }});
 
     const Job job = with({"method.name=toy", "method.strength=3", "dual.lr=1"});
     EXPECT_EQ(job.method.label(), "toy");
     EXPECT_EQ(job.method.real("strength"), 3.0);
     EXPECT_EQ(job.dual.lr, 1.0);
     EXPECT_TRUE(contains(message_with({"method.strength=3"}), {"method.name = toy"}));
-    EXPECT_THROW(register_choice({.chooser = "method.name", .word = "toy", .meaning = ""}), std::logic_error);
+    EXPECT_THROW(register_choice({.chooser = "model.name", .word = "egnn", .meaning = ""}), std::logic_error);
     EXPECT_THROW(register_choice({.chooser = "primal.lr", .word = "toy", .meaning = ""}), std::logic_error);
 }
 

@@ -37,14 +37,14 @@ enum class Purpose : std::uint32_t {
     measurement = 5, // group elements of equivariance errors
     split = 6,
     method = 7,
-    test = 8
+    test = 8,
+    method_rows = 9 // rows of a layer that a method looks at
 };
 
 // A stream of numbers for one (seed, purpose, step, sample). Cheap to make; copy freely.
 class RandomStream {
 public:
-    RandomStream(std::uint64_t seed, Purpose purpose, std::uint64_t step = 0,
-                 std::uint64_t sample = 0)
+    RandomStream(std::uint64_t seed, Purpose purpose, std::uint64_t step = 0, std::uint64_t sample = 0)
         : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32U)},
           // step: 40 bits, sample: 40 bits, purpose: 8 bits; the rest counts blocks through the key
           base_{0, static_cast<std::uint32_t>(sample), static_cast<std::uint32_t>(step),

@@ -9,6 +9,7 @@
 
 #include "tether/core/settings.hpp"
 #include "tether/core/types.hpp"
+#include "tether/layers/site.hpp"
 #include "tether/methods/dual.hpp"
 
 #include <cstdint>
@@ -20,18 +21,15 @@
 
 namespace tether::methods {
 
-enum class Gate : std::uint8_t {
-    absent,    // the network is built without branches
-    constant,  // initial_gamma for ever
-    trained,   // by the primal optimiser, from initial_gamma
-    controlled // set for every step by the state (Control::gamma)
-};
+using layers::Gate; // controlled: Control::gamma; state: Method::record_gate
 
 struct SitePolicy {
     Gate gate = Gate::absent;
     double initial_gamma = 1;
     bool slack = false; // one u per site, appended to the flat parameter vector with gamma
     double initial_u = 0;
+    layers::FreeBranch branch = {}; // the model's own, or a linear map of what enters
+    double free_scale = 1;          // free parameters start at this multiple of their usual scale
 };
 
 enum class Evaluation : std::uint8_t { projected, relaxed };
@@ -135,6 +133,21 @@ struct PrimalView {
     std::span<double> du;
 };
 
+// Where a method adds to a training program: the whole forward pass and the task loss stand, the reverse
+// pass is still to come.
+struct TrainingProgram {
+    Builder& b;
+    const std::vector<layers::RecordedSite>& sites;
+};
+
+// Where the gate of one site is recorded in a training program (Gate::state).
+struct GateRecord {
+    Builder& b;
+    const layers::SiteInfo& info;
+    const layers::RecordedSite& site;
+    layers::Carried target; // of the task, a field of the batch
+};
+
 class Method {
 public:
     explicit Method(std::string name) : name_(std::move(name)) {}
@@ -153,6 +166,14 @@ public:
     // The state has multipliers: [dual] means something, lambda is worth logging.
     [[nodiscard]] virtual bool has_multipliers() const { return false; }
 
+    // Records what the method adds to a step: sums over the batch (Builder::total) and nodes after the
+    // reduction that change gradients (Builder::append_last). A one-row output named added_loss/...
+    // counts as added to the task loss.
+    virtual void record(const TrainingProgram& program) const;
+    // Records gamma of a site [1 x 1] and renews the buffer named as the gate (append_last or a node of
+    // its own); called for Gate::state alone.
+    [[nodiscard]] virtual Value record_gate(const GateRecord& record) const;
+
     // Adds the constraint's gradients; returns what it adds to the task loss.
     virtual double primal_terms(const PrimalView& view) const;
     [[nodiscard]] virtual std::unique_ptr<MethodState> start(const Start& start) const;
@@ -160,6 +181,8 @@ public:
 private:
     std::string name_;
 };
+
+inline constexpr const char* added_loss = "added_loss/";
 
 // The keys of section [method] as the job gives them (a key that is missing has its default, stated
 // in the method's file), and [dual].
@@ -173,11 +196,21 @@ struct MethodSettings {
 [[nodiscard]] std::unique_ptr<Method> make_method(const MethodSettings& settings);
 [[nodiscard]] std::vector<std::string> method_names();
 
-// The registry: a word and what it makes. Those of the library stand in src/methods/registry.cpp.
+// The registry: a word with its keys of the job file, and what it makes. Those of the library stand in
+// src/methods/registry.cpp.
 struct MethodEntry {
-    std::string name;
+    Choice choice; // chooser "method.name"
     std::function<std::unique_ptr<Method>(const MethodSettings&)> make;
 };
+[[nodiscard]] const std::vector<MethodEntry>& method_table();
 void register_method(MethodEntry entry); // from outside the library; throws on a name in use
+
+// The entry of a word of the library.
+[[nodiscard]] inline Choice method_choice(std::string word, std::string meaning, std::vector<Key> keys = {},
+                                          std::vector<std::string> brings = {}) {
+    return {"method.name", std::move(word), std::move(meaning), std::move(keys), std::move(brings)};
+}
+// The key `gate_initial` of methods with constant or trained gates.
+[[nodiscard]] Key gate_initial_key();
 
 } // namespace tether::methods

@@ -45,6 +45,17 @@ public:
     // batch: what is not linear in the parts of a sum must wait for the sum. Dropped if the loss does
     // not reach the parameter. Called from Op::reverse.
     void append_after_reduction(std::shared_ptr<const Op> op, std::vector<Value> in, Value parameter);
+    // A one-row value of this part summed over all lanes, as nodes after the reduction see it.
+    Value total(Value v);
+    // Marks a computed scalar: its reverse rule takes this part's share of the gradient and sums later.
+    void part_gradient(Value v) { program_.values[static_cast<std::size_t>(v.id)].part_gradient = true; }
+    // A one-row value that a node after the reduction will write.
+    Value later(Index columns);
+    // A node after the reduction and after all of the kind above. Its outputs: the gradients of the
+    // `parameters` (absent where the loss does not reach one), then `out` (later values, next states).
+    // It runs once per step on every rank, with the same numbers. Called before the end of differentiate().
+    void append_last(std::shared_ptr<const Op> op, std::vector<Value> in, std::vector<Value> parameters,
+                     std::vector<Value> out);
 
     [[nodiscard]] const ValueInfo& info(Value v) const { return program_.info(v); }
     [[nodiscard]] ParameterSet& parameters() { return parameters_; }
@@ -67,6 +78,11 @@ private:
         Value parameter;
     };
     std::vector<Pending> after_reduction_;
+    struct Last {
+        std::shared_ptr<const Op> op;
+        std::vector<Value> in, parameters, out;
+    };
+    std::vector<Last> last_;
     std::map<int, std::vector<bool>> written_; // parameter value -> its elements that have a gradient
 };
 

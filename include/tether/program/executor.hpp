@@ -19,6 +19,7 @@ struct Environment {
     const T* parameters = nullptr;
     T* gradient = nullptr;       // [parameters.size()]; null for programs without reverse pass
     T* extra_gradient = nullptr; // [Program::extra_gradient]
+    const T* totals = nullptr;   // of Program::sums over all lanes; for nodes after the reduction
     const T* state = nullptr;    // [states.size()]
     T* next_state = nullptr;     // may equal `state`
     const T* control = nullptr;  // in the order of Program::controls

@@ -44,6 +44,9 @@ struct Parameter {
         {}; // element k inside is element published[k] of the published array; empty: same order
 };
 
+// Numbers by a law: a pure function of (seed, name).
+void draw(const Initial& law, std::uint64_t seed, const std::string& name, std::span<double> to);
+
 class ParameterSet {
 public:
     // Adds a parameter, or returns the one of this name after checking that it has the same shape:
@@ -57,6 +60,9 @@ public:
     [[nodiscard]] int find(const std::string& name) const; // -1 when absent
     [[nodiscard]] Index size() const { return size_; }     // elements of the flat vector
     [[nodiscard]] Index count(ParameterKind kind) const;   // elements of a kind
+
+    // Multiplies the initial scale of all parameters of a kind.
+    void scale_initial(ParameterKind kind, double factor);
 
     // Initial values. A pure function of (seed, name): a network with free branches starts from the
     // same equivariant weights as the one without.

@@ -6,8 +6,11 @@
 #include "tether/program/op.hpp"
 #include "tether/program/parameters.hpp"
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +22,7 @@ enum class ValueKind : std::uint8_t {
     parameter,      // in the flat parameter vector
     gradient,       // of a parameter, in the flat gradient vector
     extra_gradient, // a second part of the gradient of a parameter, reduced like the first
+    total,          // a one-row value summed over all lanes of the batch: for nodes after the reduction
     state,          // kept between steps, not trained (running statistics): current
     next_state,     // the same, as it will be after this step
     control,        // a scalar set per step (gates, 1/count)
@@ -32,6 +36,9 @@ struct ValueInfo {
     Index offset = 0; // place in its vector; fields: number of the field
     bool needs_gradient = false;
     std::string name;
+    // A computed scalar whose reverse rule wants the gradient of this part of the batch, not yet summed
+    // over all lanes (Builder::part_gradient).
+    bool part_gradient = false;
 };
 
 // A buffer of a model that is not trained: batch statistics, power-iteration vectors.
@@ -40,6 +47,8 @@ struct StateBuffer {
     std::vector<Index> shape;
     double initial = 0;
     Index offset = 0, size = 0;
+    std::optional<Initial> law = {}; // instead of `initial`: drawn, a pure function of (seed, name)
+    std::function<void(std::span<double>)> prepare = {}; // what is drawn goes through this
     std::string spectral_weight =
         {};                     // u or v of this weight: starts from power iterations, not from `initial`
     bool spectral_left = false; // u (left) or v
@@ -51,7 +60,7 @@ public:
     [[nodiscard]] const std::vector<StateBuffer>& all() const { return buffers_; }
     [[nodiscard]] Index size() const { return size_; }
     template <class T>
-    void initialise(std::vector<T>& flat) const;
+    void initialise(std::vector<T>& flat, std::uint64_t seed = 0) const;
 
 private:
     std::vector<StateBuffer> buffers_;

@@ -58,7 +58,7 @@ public:
     void request_stop() { stop_requested_ = true; }
 
     // Gates and slacks as they are now, in double (the report to the coordinator).
-    void read_sites(std::span<double> gamma, std::span<double> u) const;
+    void read_sites(const methods::Control& control, std::span<double> gamma, std::span<double> u) const;
 
     [[nodiscard]] std::vector<T>& trained() { return trained_; } // parameters, then slacks
     [[nodiscard]] std::vector<T>& state() { return state_; }
@@ -106,7 +106,8 @@ private:
     optimise::Optimiser<T> optimiser_;
     PackedWeights<T> packed_;
     std::vector<T> control_;
-    std::span<T> gradient_; // reduced: in memory other ranks of the node can read
+    std::vector<Value> added_losses_; // of the method, in the first thread's executor
+    std::span<T> gradient_;           // reduced: in memory other ranks of the node can read
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<std::vector<double>> exchanged_;
     std::vector<double> norm_blocks_, gamma_, u_, dgamma_, du_, task_loss_, task_norm_;

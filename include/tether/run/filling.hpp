@@ -4,6 +4,7 @@
 #pragma once
 
 #include "tether/parallel/lanes.hpp"
+#include "tether/run/draws.hpp"
 #include "tether/run/setup.hpp"
 #include "tether/symmetry/groups.hpp"
 
@@ -13,8 +14,8 @@
 
 namespace tether::run {
 
-// The names that a program's fields have in the data.
-[[nodiscard]] std::vector<std::string> data_fields(const Program& program);
+// Numbers of a program's fields in the data; -1 for random numbers, which nobody stores.
+[[nodiscard]] std::vector<int> field_numbers(const data::GraphSet& set, const Program& program);
 
 template <class T>
 class BatchFiller {
@@ -30,6 +31,7 @@ private:
     parallel::LaneMap lanes_;
     std::vector<int> fields_;
     std::vector<std::string> turned_; // by field: its name where it holds turned samples, else nothing
+    Draws draws_;
     Index step_ = 0;
     std::span<const Index> samples_;
     std::vector<std::vector<symmetry::O3Element>> elements_; // per thread

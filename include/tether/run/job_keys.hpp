@@ -1,7 +1,7 @@
 // The one table of job keys: section, name, kind, range, default, unit, meaning, and whether a key can
 // change the numbers. Reading, checking, printing and hashing a job all walk this table. Models, methods
-// and data sets add their own keys as a Choice (one line in src/run/job_choices.cpp, or register_choice
-// at start-up for those that live outside the library).
+// and data sets have tables of their own with the keys that each word brings; those that live outside the
+// library are added at start-up (register_choice, methods::register_method).
 #pragma once
 
 #include "tether/core/settings.hpp"

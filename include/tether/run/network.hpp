@@ -37,6 +37,10 @@ struct TaskGradient {
 
 class Network {
 public:
+    // As the method wants it: gates, branches, tasks, and what it records itself.
+    Network(std::shared_ptr<const models::Model> model, const methods::Method& method,
+            NetworkOptions options = {});
+    // Under a policy that asks for nothing but gates and branches.
     Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy,
             NetworkOptions options = {});
     Network(const Network&) = delete;
@@ -55,6 +59,10 @@ public:
     [[nodiscard]] std::vector<std::string> site_names() const;
     // Where gamma of a site lies in the flat vector; -1: it is not trained.
     [[nodiscard]] Index gate_offset(Index site) const { return gate_offset_[static_cast<std::size_t>(site)]; }
+    // Where gamma of a site lies among the buffers; -1: it is no buffer (Gate::state).
+    [[nodiscard]] Index gate_state_offset(Index site) const {
+        return gate_state_offset_[static_cast<std::size_t>(site)];
+    }
     // Whether the loss reaches the gate of a site (a gate without task gradient says nothing about data).
     [[nodiscard]] bool gate_reached(Index site) const;
     // Slacks, if any, lie behind the parameters: the length of the vector that is optimised.
@@ -77,9 +85,12 @@ public:
 
 private:
     enum class Use { training, projected, relaxed };
-    std::unique_ptr<Program> record(Use use);
-    // Records one task; its mean loss.
-    Value record_task(Builder& b, Use use, const std::string& prefix, bool keep);
+    Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy,
+            const methods::Method* method, NetworkOptions options);
+    std::unique_ptr<Program> record(Use use, const methods::Method* method);
+    // Records one task; its mean loss. `recorded`: its sites.
+    Value record_task(Builder& b, Use use, const methods::Method* method, const std::string& prefix,
+                      bool keep, std::vector<layers::RecordedSite>& recorded);
     void find_task_gradients(const Program& program);
 
     std::shared_ptr<const models::Model> model_;
@@ -89,7 +100,7 @@ private:
     ParameterSet parameters_;
     StateSet states_;
     std::unique_ptr<Program> training_, projected_, relaxed_;
-    std::vector<Index> gate_offset_;
+    std::vector<Index> gate_offset_, gate_state_offset_;
     std::map<std::string, Value> input_gradients_;
     std::vector<TaskGradient> task_gradients_;
 };

@@ -1,0 +1,325 @@
+#include "tether/methods/bracket.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/device/gemm.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+namespace tether::methods {
+namespace {
+
+using symmetry::Representation;
+using symmetry::SparseEntry;
+
+constexpr std::size_t most_ranges = 16; // more of them cost more than the zeros they find
+
+std::vector<Index> widths_of(const std::vector<Representation>& parts) {
+    std::vector<Index> widths;
+    for (const Representation& part : parts) {
+        widths.push_back(part.columns());
+    }
+    return widths;
+}
+
+Representation joined(const std::vector<Representation>& parts) {
+    Representation all;
+    for (const Representation& part : parts) {
+        all = all + part;
+    }
+    return all;
+}
+
+// Released: the three generators' rows in published order, one below the other, reread in rows of three;
+// matrix j takes element j of every row.
+std::array<std::vector<SparseEntry>, 3> reread(const Representation& r) {
+    const Index n = r.columns();
+    std::vector<Index> place = r.published_order();
+    if (place.empty()) {
+        for (Index k = 0; k < n; ++k) {
+            place.push_back(k);
+        }
+    }
+    std::vector<Index> inside(static_cast<std::size_t>(n));
+    for (Index k = 0; k < n; ++k) {
+        inside[static_cast<std::size_t>(place[static_cast<std::size_t>(k)])] = k;
+    }
+    std::array<std::vector<SparseEntry>, 3> out;
+    for (int axis = 0; axis < 3; ++axis) {
+        for (const SparseEntry& e : symmetry::generator(r, axis)) {
+            const Index stacked = axis * n + place[static_cast<std::size_t>(e.row)];
+            out[static_cast<std::size_t>(stacked % 3)].push_back(
+                {inside[static_cast<std::size_t>(stacked / 3)], e.column, e.value});
+        }
+    }
+    return out;
+}
+
+std::array<std::vector<SparseEntry>, 3> matrices(const Representation& r, Bracket bracket) {
+    if (bracket == Bracket::released) {
+        return reread(r);
+    }
+    return {symmetry::generator(r, 0), symmetry::generator(r, 1), symmetry::generator(r, 2)};
+}
+
+template <class T>
+double dot(const T* a, const T* b, Index n) {
+    double sum = 0;
+    for (Index i = 0; i < n; ++i) {
+        sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    }
+    return sum;
+}
+
+// to = W x
+template <class T>
+void apply(const T* weight, Index rows, Index columns, const T* x, T* to) {
+    for (Index i = 0; i < rows; ++i) {
+        to[i] = static_cast<T>(dot(weight + i * columns, x, columns));
+    }
+}
+
+// to[i, :] += v[i] x, row by row.
+template <class T>
+void add_outer(const T* v, const T* x, Index rows, Index columns, T* to) {
+    for (Index i = 0; i < rows; ++i) {
+        for (Index j = 0; j < columns; ++j) {
+            to[i * columns + j] += v[i] * x[j];
+        }
+    }
+}
+
+} // namespace
+
+BracketSite::BracketSite(const std::vector<Representation>& in, const Representation& out, Bracket bracket)
+    : out_(out.columns()), layout_(widths_of(in)), bias_in_bracket_(bracket == Bracket::released) {
+    auto input = matrices(joined(in), bracket);
+    auto output = matrices(out, bracket);
+    for (std::size_t a = 0; a < 3; ++a) {
+        pairs_[a].in = std::move(input[a]);
+        pairs_[a].out = std::move(output[a]);
+        pairs_[a].row_active.assign(static_cast<std::size_t>(out_), false);
+        for (const SparseEntry& e : pairs_[a].out) {
+            pairs_[a].row_active[static_cast<std::size_t>(e.row)] = true;
+        }
+    }
+    find_ranges();
+}
+
+void BracketSite::find_ranges() {
+    std::vector<int> pattern(static_cast<std::size_t>(in()), 0);
+    for (std::size_t a = 0; a < 3; ++a) {
+        for (const SparseEntry& e : pairs_[a].in) {
+            pattern[static_cast<std::size_t>(e.column)] |= 1 << a;
+        }
+    }
+    for (Index k = 0; k < in(); ++k) {
+        const auto at = static_cast<std::size_t>(k);
+        if (k == 0 || pattern[at] != pattern[at - 1]) {
+            ranges_.push_back({k, 0});
+            for (std::size_t a = 0; a < 3; ++a) {
+                pairs_[a].range_active.push_back(((pattern[at] >> a) & 1) != 0);
+            }
+        }
+        ++ranges_.back().count;
+    }
+    if (ranges_.size() > most_ranges) {
+        ranges_ = {{0, in()}};
+        for (Pair& pair : pairs_) {
+            pair.range_active = {true};
+        }
+    }
+}
+
+template <class T>
+void BracketSite::brackets(const Pair& pair, const T* weight, T* to) const {
+    const Index n = in();
+    std::fill_n(to, out_ * n, T(0));
+    for (Index row = 0; row < out_; ++row) {
+        const T* w = weight + row * n;
+        T* b = to + row * n;
+        for (const SparseEntry& e : pair.in) {
+            b[e.column] += static_cast<T>(e.value) * w[e.row];
+        }
+    }
+    for (const SparseEntry& e : pair.out) {
+        const T* w = weight + e.column * n;
+        T* b = to + e.row * n;
+        const T value = static_cast<T>(e.value);
+        for (Index j = 0; j < n; ++j) {
+            b[j] -= value * w[j];
+        }
+    }
+}
+
+template <class T>
+BracketSite::Sums BracketSite::evaluate(const T* weight, const T* bias, const T* moments,
+                                        const Gradients<T>& to, std::vector<T>& scratch) const {
+    const Index n = in();
+    const Index area = out_ * n;
+    // G packed by pairs of ranges, so that products may leave out ranges that are zero.
+    std::vector<Index> pack_offset;
+    Index packed_size = 0;
+    for (const Range& rows : ranges_) {
+        for (const Range& columns : ranges_) {
+            pack_offset.push_back(packed_size);
+            packed_size += (device::packed_size<T>(rows.count, columns.count) + 15) / 16 * 16;
+        }
+    }
+    scratch.resize(
+        std::max(scratch.size(), static_cast<std::size_t>(n * n + packed_size + 2 * area + 2 * out_)));
+    T* const matrix = scratch.data();
+    T* const packed = matrix + n * n;
+    T* const b = packed + packed_size; // B_a
+    T* const p = b + area;             // P_a
+    T* const c = p + area;             // c_a
+    T* const bm = c + out_;            // B_a m, W m
+    layout_.expand(moments, matrix);
+    const T* m = moments + layout_.sum_offset();
+    const double rows = static_cast<double>(moments[layout_.count_offset()]);
+    for (std::size_t i = 0; i < ranges_.size(); ++i) {
+        for (std::size_t j = 0; j < ranges_.size(); ++j) {
+            device::pack(matrix + ranges_[i].first * n + ranges_[j].first, n, Index{1}, ranges_[i].count,
+                         ranges_[j].count, packed + pack_offset[i * ranges_.size() + j]);
+        }
+    }
+    // result[first .. first + count) rows = left G; `active` null: all ranges.
+    const auto times_gram = [&](const T* left, Index first, Index count, const std::vector<bool>* active,
+                                T* result) {
+        std::array<device::ProductTerm<T>, most_ranges> terms{};
+        for (std::size_t j = 0; j < ranges_.size(); ++j) {
+            if (active != nullptr && !(*active)[j]) {
+                continue;
+            }
+            std::size_t used = 0;
+            for (std::size_t i = 0; i < ranges_.size(); ++i) {
+                if (active == nullptr || (*active)[i]) {
+                    terms[used++] = {left + first * n + ranges_[i].first, n, ranges_[i].count,
+                                     packed + pack_offset[i * ranges_.size() + j]};
+                }
+            }
+            device::multiply<T>(count, std::span<const device::ProductTerm<T>>(terms.data(), used),
+                                ranges_[j].count, result + first * n + ranges_[j].first, n, nullptr, false);
+        }
+    };
+
+    Sums sums;
+    const bool has_bias = bias != nullptr;
+    times_gram(weight, 0, out_, nullptr, to.size_weight);
+    if (has_bias) {
+        add_outer(bias, m, out_, n, to.size_weight);
+        apply(weight, out_, n, m, bm);
+    }
+    sums.size = dot(to.size_weight, weight, area);
+    for (Index i = 0; has_bias && i < out_; ++i) {
+        const double wm = static_cast<double>(bm[i]) + rows * static_cast<double>(bias[i]);
+        sums.size += static_cast<double>(bias[i]) * wm;
+        to.size_bias[i] = static_cast<T>(2 * wm);
+    }
+    for (Index i = 0; i < area; ++i) {
+        to.size_weight[i] *= T(2);
+    }
+
+    std::fill_n(to.lie_weight, area, T(0));
+    if (has_bias) {
+        std::fill_n(to.lie_bias, out_, T(0));
+    }
+    const bool constant = has_bias && bias_in_bracket_;
+    for (const Pair& pair : pairs_) {
+        brackets(pair, weight, b);
+        std::fill_n(p, area, T(0));
+        for (Index row = 0; row < out_;) {
+            const bool active = pair.row_active[static_cast<std::size_t>(row)];
+            Index end = row;
+            while (end < out_ && pair.row_active[static_cast<std::size_t>(end)] == active) {
+                ++end;
+            }
+            times_gram(b, row, end - row, active ? nullptr : &pair.range_active, p);
+            row = end;
+        }
+        if (constant) {
+            std::copy_n(bias, out_, c);
+            for (const SparseEntry& e : pair.out) {
+                c[e.row] -= static_cast<T>(e.value) * bias[e.column];
+            }
+            add_outer(c, m, out_, n, p);
+            apply(b, out_, n, m, bm);
+            for (Index i = 0; i < out_; ++i) {
+                const double r = static_cast<double>(bm[i]) + rows * static_cast<double>(c[i]);
+                sums.lie += static_cast<double>(c[i]) * r;
+                bm[i] = static_cast<T>(2 * r); // gradient of c_a
+                to.lie_bias[i] += bm[i];
+            }
+            for (const SparseEntry& e : pair.out) {
+                to.lie_bias[e.column] -= static_cast<T>(e.value) * bm[e.row];
+            }
+        }
+        sums.lie += dot(p, b, area);
+        for (Index row = 0; row < out_; ++row) {
+            const T* from = p + row * n;
+            T* gradient = to.lie_weight + row * n;
+            for (const SparseEntry& e : pair.in) {
+                gradient[e.row] += static_cast<T>(2 * e.value) * from[e.column];
+            }
+        }
+        for (const SparseEntry& e : pair.out) {
+            const T* from = p + e.row * n;
+            T* gradient = to.lie_weight + e.column * n;
+            const T value = static_cast<T>(2 * e.value);
+            for (Index j = 0; j < n; ++j) {
+                gradient[j] -= value * from[j];
+            }
+        }
+    }
+    return sums;
+}
+
+template <class T>
+double add_bracket_penalty(double kappa, std::span<const BracketTerm<T>> terms, std::vector<T>& scratch) {
+    // All sums first: the roots are taken over the total of all sites.
+    thread_local std::vector<T> gradients;
+    Index total = 0;
+    for (const BracketTerm<T>& t : terms) {
+        total += 2 * (t.site->out() * t.site->in() + t.site->out());
+    }
+    gradients.resize(static_cast<std::size_t>(total));
+    const auto visit = [&](auto&& use) {
+        T* next = gradients.data();
+        for (const BracketTerm<T>& t : terms) {
+            const Index area = t.site->out() * t.site->in();
+            const BracketSite::Gradients<T> g{next, next + area, next + area + t.site->out(),
+                                              next + 2 * area + t.site->out()};
+            use(t, g, area);
+            next += 2 * (area + t.site->out());
+        }
+    };
+    BracketSite::Sums sums;
+    visit([&](const BracketTerm<T>& t, const BracketSite::Gradients<T>& g, Index /*area*/) {
+        const BracketSite::Sums s = t.site->evaluate(t.weight, t.bias, t.moments, g, scratch);
+        sums.lie += s.lie;
+        sums.size += s.size;
+    });
+    const double lie = std::sqrt(std::max(0.0, sums.lie));
+    const double size = std::sqrt(std::max(0.0, sums.size));
+    const auto by_lie = static_cast<T>(lie > 0 ? kappa / (2 * lie) : 0.0);
+    const auto by_size = static_cast<T>(size > 0 ? kappa / (2 * size) : 0.0);
+    visit([&](const BracketTerm<T>& t, const BracketSite::Gradients<T>& g, Index area) {
+        for (Index i = 0; i < area; ++i) {
+            t.weight_gradient[i] += by_lie * g.lie_weight[i] + by_size * g.size_weight[i];
+        }
+        for (Index i = 0; t.bias != nullptr && i < t.site->out(); ++i) {
+            t.bias_gradient[i] += by_lie * g.lie_bias[i] + by_size * g.size_bias[i];
+        }
+    });
+    return kappa * (lie + size);
+}
+
+#define TETHER_INSTANTIATE(T)                                                                                \
+    template BracketSite::Sums BracketSite::evaluate<T>(const T*, const T*, const T*, const Gradients<T>&,   \
+                                                        std::vector<T>&) const;                              \
+    template double add_bracket_penalty<T>(double, std::span<const BracketTerm<T>>, std::vector<T>&);
+TETHER_INSTANTIATE(float)
+TETHER_INSTANTIATE(double)
+
+} // namespace tether::methods

@@ -1,0 +1,117 @@
+#include "tether/ops/gram.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/device/gemm.hpp"
+#include "tether/ops/lane_reduce.hpp"
+
+#include <algorithm>
+#include <memory>
+
+namespace tether::ops {
+namespace {
+
+constexpr Index block_columns = 64; // of the products below the diagonal
+
+class Gram : public OpOf<Gram> {
+public:
+    explicit Gram(const std::vector<Index>& widths) : widths_(widths), layout_(widths) {}
+    [[nodiscard]] std::string_view name() const override { return "gram"; }
+    template <class T>
+    void execute(Run<T>& r) const {
+        const std::span<const Index> lanes = r.lanes(r.inputs[0].extent);
+        T* to = r.out(0);
+        for (const GramLayout::Block& block : layout_.blocks()) {
+            const auto factor = [&](int input, Index first, Index columns) {
+                return device::Factor<T>{r.in(input) + first, r.in_columns(input), 0, columns};
+            };
+            device::multiply_transposed<T>(lanes, 1, factor(block.row_input, block.row_in_input, block.rows),
+                                           factor(block.column_input, block.column_in_input, block.columns),
+                                           to + block.offset, block.columns, false, *r.scratch);
+        }
+        lane_reduce<T>(lanes, layout_.width() + 1, to + layout_.sum_offset(), false, *r.scratch,
+                       [&](Index row, T* sum) {
+                           for (std::size_t i = 0; i < r.inputs.size(); ++i) {
+                               const Index columns = r.inputs[i].columns;
+                               const T* x = r.inputs[i].data + row * columns;
+                               for (Index c = 0; c < columns; ++c) {
+                                   sum[c] += x[c];
+                               }
+                               sum += columns;
+                           }
+                           *sum += T(1);
+                       });
+    }
+    [[nodiscard]] double flop(const Run<float>& r) const override {
+        return 2.0 * static_cast<double>(r.in_rows(0)) * static_cast<double>(layout_.size());
+    }
+
+private:
+    std::vector<Index> widths_;
+    GramLayout layout_;
+};
+
+} // namespace
+
+GramLayout::GramLayout(const std::vector<Index>& widths) {
+    struct Part {
+        Index first, columns;
+        int input;
+        Index in_input;
+    };
+    std::vector<Part> columns;
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+        for (Index at = 0; at < widths[i]; at += block_columns) {
+            columns.push_back(
+                {width_ + at, std::min(block_columns, widths[i] - at), static_cast<int>(i), at});
+        }
+        width_ += widths[i];
+    }
+    for (const Part& column : columns) {
+        // Rows from the diagonal down, one block for each input.
+        Index first = 0;
+        for (std::size_t i = 0; i < widths.size(); ++i) {
+            const Index begin = std::max(first, column.first);
+            const Index end = first + widths[i];
+            if (begin < end) {
+                blocks_.push_back({begin, column.first, end - begin, column.columns, products_,
+                                   static_cast<int>(i), column.input, begin - first, column.in_input});
+                products_ += (end - begin) * column.columns;
+            }
+            first = end;
+        }
+    }
+}
+
+template <class T>
+void GramLayout::expand(const T* entries, T* matrix) const {
+    for (const Block& block : blocks_) {
+        const T* from = entries + block.offset;
+        for (Index i = 0; i < block.rows; ++i) {
+            for (Index j = 0; j < block.columns; ++j, ++from) {
+                const Index row = block.row + i;
+                const Index column = block.column + j;
+                if (row >= column) { // both halves of a block on the diagonal are computed: one is used
+                    matrix[row * width_ + column] = *from;
+                    matrix[column * width_ + row] = *from;
+                }
+            }
+        }
+    }
+}
+
+template void GramLayout::expand<float>(const float*, float*) const;
+template void GramLayout::expand<double>(const double*, double*) const;
+
+Value gram(Builder& b, const std::vector<Value>& inputs) {
+    check(!inputs.empty(), "gram: no rows given");
+    std::vector<Index> widths;
+    for (const Value x : inputs) {
+        check(b.info(x).extent == b.info(inputs.front()).extent && b.info(x).extent.axis != Axis::one,
+              "gram: rows of one extent of the batch expected");
+        widths.push_back(b.info(x).columns);
+    }
+    const Index size = GramLayout(widths).size();
+    return b.append(std::make_shared<Gram>(widths), inputs, {Axis::one, 1}, size);
+}
+
+} // namespace tether::ops
