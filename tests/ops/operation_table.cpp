@@ -5,6 +5,7 @@
 #include "tether/ops/block_linear.hpp"
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/gate.hpp"
+#include "tether/ops/gram.hpp"
 #include "tether/ops/graph.hpp"
 #include "tether/ops/harmonics.hpp"
 #include "tether/ops/loss.hpp"
@@ -177,6 +178,14 @@ std::vector<OperationCase> make_table() {
                  {"bias_gradient"}});
     t.push_back(
         {"column_sum", [=](In& in) { return ops::column_sum(in.b, edge(in)); }, {}, {1, 3, 8, 21}, false});
+    t.push_back({"gram",
+                 [=](In& in) {
+                     const Value x = edge(in);
+                     return ops::gram(in.b, {x, in.rows(Axis::edge, 2 * in.width + 1)});
+                 },
+                 {},
+                 {1, 3, 8, 40},
+                 false});
 
     t.push_back({"linear",
                  [=](In& in) {
@@ -371,6 +380,8 @@ std::vector<WrongOperation> make_wrong() {
     t.push_back({"set_column/column", [=](In& in) { ops::set_column(in.b, node(in), 4, 1); }});
     t.push_back({"add_bias/columns", [=](In& in) { ops::add_bias(in.b, node(in), in.parameter(3)); }});
     t.push_back({"add_bias/rows", [=](In& in) { ops::add_bias(in.b, node(in), node(in)); }});
+    t.push_back({"gram/one_row", [](In& in) { ops::gram(in.b, {in.parameter(3)}); }});
+    t.push_back({"gram/extent", [=](In& in) { ops::gram(in.b, {node(in), edge(in)}); }});
     t.push_back({"column_sum/one_row", [](In& in) { ops::column_sum(in.b, in.parameter(3)); }});
     t.push_back({"linear/weight", [=](In& in) { ops::linear(in.b, {node(in)}, in.parameter(9), 2); }});
     t.push_back(

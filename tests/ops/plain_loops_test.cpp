@@ -6,6 +6,7 @@
 #include "tether/ops/bilinear.hpp"
 #include "tether/ops/block_linear.hpp"
 #include "tether/ops/gate.hpp"
+#include "tether/ops/gram.hpp"
 #include "tether/ops/graph.hpp"
 #include "tether/ops/norms.hpp"
 
@@ -38,6 +39,54 @@ void expect_equal(const Record& record, Index width, const Expected& expected) {
 // Element of a row-major matrix.
 double at(const Matrix& m, Index columns, Index row, Index column) {
     return m[static_cast<std::size_t>(row * columns + column)];
+}
+
+// Blocks on and below the diagonal over two inputs, wider than one block.
+TEST(PlainLoops, second_moments) {
+    const Index first = 70;
+    const Index second = 5;
+    const ops::GramLayout layout({first, second});
+    ASSERT_EQ(layout.width(), first + second);
+    expect_equal(
+        [&](OperationInputs& in) {
+            const Value x = in.rows(Axis::node, first);
+            return ops::gram(in.b, {x, in.rows(Axis::node, second)});
+        },
+        1,
+        [&](const BatchPart<double>& part, const OperationNumbers<double>& n) {
+            const Matrix &x = n.field.at("field0"), &y = n.field.at("field1");
+            const Index width = layout.width();
+            Matrix full(static_cast<std::size_t>(width * width), 0.0);
+            Matrix out(static_cast<std::size_t>(layout.size()), 0.0);
+            const auto entry = [&](Index row, Index k) {
+                return k < first ? at(x, first, row, k) : at(y, second, row, k - first);
+            };
+            for (Index row = 0; row < part.rows(Axis::node); ++row) {
+                for (Index i = 0; i < width; ++i) {
+                    for (Index j = 0; j < width; ++j) {
+                        full[static_cast<std::size_t>(i * width + j)] += entry(row, i) * entry(row, j);
+                    }
+                    out[static_cast<std::size_t>(layout.sum_offset() + i)] += entry(row, i);
+                }
+            }
+            out[static_cast<std::size_t>(layout.count_offset())] = static_cast<double>(part.rows(Axis::node));
+            for (const auto& block : layout.blocks()) {
+                for (Index i = 0; i < block.rows; ++i) {
+                    for (Index j = 0; j < block.columns; ++j) {
+                        out[static_cast<std::size_t>(block.offset + i * block.columns + j)] =
+                            at(full, width, block.row + i, block.column + j);
+                    }
+                }
+            }
+            // What is kept is enough for the whole matrix.
+            Matrix expanded(full.size(), -1);
+            layout.expand(out.data(), expanded.data());
+            EXPECT_EQ(expanded.size(), full.size());
+            for (std::size_t k = 0; k < full.size(); ++k) {
+                EXPECT_DOUBLE_EQ(expanded[k], full[k]);
+            }
+            return out;
+        });
 }
 
 TEST(PlainLoops, bilinear_maps) {

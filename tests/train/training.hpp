@@ -13,7 +13,7 @@
 namespace tether::test {
 
 struct Training {
-    std::string job;               // "segnn_ace": a file of jobs/nbody
+    std::string job;               // "segnn_ace": a file of jobs/nbody; or the path of a job file
     std::vector<std::string> keys; // "train.steps=40"
 
     [[nodiscard]] Training with(const std::vector<std::string>& more) const;
