@@ -2,7 +2,8 @@
 // again, with a penalty on how far the branches are from equivariant maps and on their size (methods.md 2,
 // bracket.hpp). The penalty sees the layers' inputs as constants; it changes gradients of W and b alone.
 // Keys: bracket (exact; released: as in published code, for comparison only), kappa (0.01), kappa_times_gate
-// (false), initial (normal: N(0, 1e-4²); zeros; default), bias (false).
+// (false), initial (normal: N(0, 1e-4²); zeros; default), bias (false), rotation of the training samples
+// (none; batch: one for the whole batch; sample: one each).
 #include "tether/methods/schedule.hpp"
 
 #include "tether/core/error.hpp"
@@ -83,6 +84,7 @@ public:
         double kappa = 0.01;
         bool times_gate = false;
         layers::FreeBranch branch;
+        Tasks tasks;
     };
     Schedule(const std::string& name, Keys keys) : Method(name), keys_(std::move(keys)) {
         check(std::isfinite(keys_.kappa) && keys_.kappa >= 0, "method.kappa is {}, expected 0 or more",
@@ -92,6 +94,7 @@ public:
         return {.gate = Gate::controlled, .initial_gamma = 0, .branch = keys_.branch};
     }
     [[nodiscard]] Needs needs() const override { return Needs::sites; }
+    [[nodiscard]] Tasks tasks() const override { return keys_.tasks; }
     [[nodiscard]] Evaluation primary() const override { return Evaluation::projected; }
     [[nodiscard]] std::unique_ptr<MethodState> start(const Start& start) const override {
         return std::make_unique<ScheduleState>(start);
@@ -166,6 +169,10 @@ std::unique_ptr<Method> make_schedule(const MethodSettings& settings) {
         .initial = word_of<std::optional<Initial>>(
             values, "initial",
             {{"normal", Initial::normal(1e-4)}, {"zeros", Initial::constant(0)}, {"default", std::nullopt}})};
+    keys.tasks = word_of<Tasks>(values, "rotation",
+                                {{"none", {}},
+                                 {"batch", {.plain = false, .turned = true, .together = true}},
+                                 {"sample", {.plain = false, .turned = true}}});
     return std::make_unique<Schedule>(settings.name, std::move(keys));
 }
 
@@ -199,7 +206,12 @@ MethodEntry schedule_entry() {
              {.name = "bias",
               .kind = Kind::boolean,
               .standard = false,
-              .meaning = "branches W x + b instead of W x"}}),
+              .meaning = "branches W x + b instead of W x"},
+             {.name = "rotation",
+              .kind = Kind::text,
+              .standard = std::string("none"),
+              .meaning = "training samples are turned at random: all of a batch alike, or each by itself",
+              .words = {"none", "batch", "sample"}}}),
         make_schedule};
 }
 

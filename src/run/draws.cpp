@@ -3,7 +3,6 @@
 #include "tether/core/error.hpp"
 #include "tether/core/philox.hpp"
 #include "tether/methods/drawn.hpp"
-#include "tether/symmetry/groups.hpp"
 #include "tether/symmetry/wigner.hpp"
 
 #include <algorithm>
@@ -50,6 +49,7 @@ void Draws::keys_of(Index sample, Index rows, Visit&& visit) const {
 
 void Draws::begin(const data::GraphSet& set, std::span<const Index> samples, Index step) {
     step_ = step;
+    group_ = set.group.proper();
     for (Rows& r : rows_) {
         Index total = 0;
         for (const Index sample : samples) {
@@ -78,7 +78,7 @@ void Draws::fill(BatchPart<T>& part) const {
         for (const Index sample : part.sample) {
             RandomStream stream(seed_, Purpose::method, static_cast<std::uint64_t>(step_),
                                 static_cast<std::uint64_t>(sample));
-            const symmetry::Matrix d = symmetry::wigner_d(turn.l, symmetry::random_rotation(stream));
+            const symmetry::Matrix d = symmetry::wigner_d(turn.l, group_.random(stream).rotation);
             for (const double x : d.values) {
                 to.push_back(static_cast<T>(x));
             }

@@ -5,6 +5,7 @@
 #include "tether/run/turning.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace tether::run {
 
@@ -50,8 +51,14 @@ void BatchFiller<T>::operator()(Index first, Index count, BatchPart<T>& part) {
     if (setup_.network->tasks().turned) {
         auto& elements =
             elements_[static_cast<std::size_t>((first - lanes_.mine().first) / lanes_.lanes_per_thread())];
+        const bool together = setup_.network->tasks().together;
+        const std::array<Index, 1> nobody{-1}; // a number that no sample has
         draw_elements(setup_.set.group.proper(), static_cast<std::uint64_t>(setup_.job.seed),
-                      Purpose::augmentation, step_, part.sample, elements);
+                      Purpose::augmentation, step_, together ? std::span<const Index>(nobody) : part.sample,
+                      elements);
+        if (together) {
+            elements.resize(part.sample.size(), elements.front());
+        }
         turn<T>(part, turned_, elements);
     }
     draws_.fill(part);

@@ -21,8 +21,8 @@ using Matrix = std::vector<double>;
 
 // Runs a recording on every batch; expected(part, field, parameters) gives what y must be.
 template <class Record, class Expected>
-void expect_equal(const Record& record, Index width, const Expected& expected) {
-    const RecordedOperation op({"case", record}, width);
+void expect_equal(const Record& record, Index width, const Expected& expected, bool differentiable = true) {
+    const RecordedOperation op({"case", record, {}, {width}, differentiable}, width);
     for (const Batch& batch : test_batches()) {
         SCOPED_TRACE(batch.name);
         const OperationNumbers<double> numbers(op, batch);
@@ -86,7 +86,8 @@ TEST(PlainLoops, second_moments) {
                 EXPECT_DOUBLE_EQ(expanded[k], full[k]);
             }
             return out;
-        });
+        },
+        false);
 }
 
 TEST(PlainLoops, bilinear_maps) {

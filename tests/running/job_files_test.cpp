@@ -62,6 +62,17 @@ TEST(JobFiles, nbody_has_the_published_settings) {
     }
 }
 
+TEST(JobFiles, schedule_has_the_published_settings) {
+    const Job job = job_of("nbody/segnn_schedule");
+    EXPECT_EQ(job.primal.lr, 5e-4);
+    EXPECT_EQ(job.primal.optimiser.weight_decay, 1e-12);
+    EXPECT_EQ(job.data.batch, 100);
+    EXPECT_EQ(job.train.epochs, 1000);
+    EXPECT_EQ(job.method.text("bracket"), "exact");
+    EXPECT_EQ(job.method.text("rotation"), "batch");
+    EXPECT_EQ(job.method.real("kappa"), 0.01);
+}
+
 TEST(JobFiles, a_method_on_the_command_line_is_the_job_of_its_file) {
     for (const char* model : {"segnn", "egnn"}) {
         const std::string base = std::string("nbody/") + model;

@@ -39,6 +39,7 @@ enum class Evaluation : std::uint8_t { projected, relaxed };
 struct Tasks {
     bool plain = true;
     bool turned = false;
+    bool together = false; // turned by one element for the whole batch instead of one each
     [[nodiscard]] bool weighted() const { return plain && turned; }
     [[nodiscard]] Index weights() const { return weighted() ? 2 : 0; } // plain, turned
 };

@@ -5,6 +5,7 @@
 
 #include "tether/data/graph_set.hpp"
 #include "tether/program/program.hpp"
+#include "tether/symmetry/groups.hpp"
 
 #include <cstdint>
 #include <span>
@@ -44,6 +45,7 @@ private:
 
     std::uint64_t seed_;
     Index step_ = 0;
+    symmetry::Group group_; // proper elements of the data set's
     std::vector<Turn> turns_;
     std::vector<Rows> rows_;
     std::vector<Key> keys_;
