@@ -132,7 +132,7 @@ TEST_P(CombinationRanks, the_same_on_1_2_and_4_ranks_and_after_resume) {
     const TemporaryFolder folder;
     const Record first = train_at(folder.file("first"), {});
     ASSERT_EQ(first.status, "complete");
-    ASSERT_EQ(first.steps, 12); // 4 epochs of 3 steps
+    ASSERT_GT(first.steps, 5); // so that there is something left after the interruption
     for (const double loss : first.columns.at("/train/loss")) {
         ASSERT_TRUE(std::isfinite(loss));
     }
