@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from .run_file import TABLES, Run, open_run
+from .run_file import Run, open_run
 
 PATIENCE_S = 60.0  # for one run
 MANY = 16  # a child more for each so many runs, up to the cores of this machine
 
 
-def _read_all(paths: Sequence[Path], tables: Sequence[str], summary: bool, out: Connection) -> None:
+def _read_all(paths: Sequence[Path], tables: Sequence[str] | None, summary: bool, out: Connection) -> None:
     for path in paths:
         out.send(open_run(path, tables, summary))
 
@@ -25,7 +25,7 @@ def _read_all(paths: Sequence[Path], tables: Sequence[str], summary: bool, out: 
 class _Reader:
     """A part of the list with the child that reads it now."""
 
-    def __init__(self, paths: Sequence[Path], tables: Sequence[str], summary: bool, patience_s: float) -> None:
+    def __init__(self, paths: Sequence[Path], tables: Sequence[str] | None, summary: bool, patience_s: float) -> None:
         self.paths, self.tables, self.summary, self.patience_s = paths, tables, summary, patience_s
         self.runs: list[Run] = []
         self._start()
@@ -69,7 +69,7 @@ class _Reader:
         self.receiver.close()
 
 
-def open_runs(paths: Sequence[Path], patience_s: float = PATIENCE_S, tables: Sequence[str] = TABLES,
+def open_runs(paths: Sequence[Path], patience_s: float = PATIENCE_S, tables: Sequence[str] | None = None,
               summary: bool = True) -> list[Run]:
     """One Run for each path, in order, whatever is in the files; tables, summary: as open_run's."""
     parts = max(1, min(8, len(os.sched_getaffinity(0)), len(paths) // MANY))

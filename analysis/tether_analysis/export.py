@@ -17,7 +17,6 @@ from . import figures, site_figures, sweep_figures
 from .comparison import compare
 from .grouping import Family, families
 from .markup import latex, markdown
-from .run_file import TABLES
 from .storage import write_whole
 from .style import Picture
 from .sweep import Sweep, open_sweep
@@ -38,7 +37,7 @@ def frames(sweep: Sweep) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "runs", runs
     if (runs["condition"] == "complete").any():
         yield "comparison", compare(runs)
-    for table in TABLES:
+    for table in sweep.tables:
         frame = sweep.frame(table)
         if len(frame):
             yield table.rpartition("/")[2], frame
@@ -76,14 +75,14 @@ def _parquet(sweep: Sweep) -> Written:
 
 
 def _tensorboard(sweep: Sweep) -> Written:
-    sweep.read(*TABLES)
+    sweep.read()
     for run in sweep.runs:
         if any(len(table) for table in run.tables.values()):
             yield f"tensorboard/{run.name}/events.out.tfevents.0000000000.tether", event_file(run)
 
 
 def _results(sweep: Sweep, form: str) -> Written:
-    sweep.read(*TABLES)
+    sweep.read()
     parts = []
     for number, family in enumerate(families(sweep.runs)):
         caption = f"{family.title[:1].upper()}{family.title[1:]}"
@@ -115,7 +114,7 @@ def _pictures(family: Family) -> Iterator[tuple[str, Picture | None]]:
 
 
 def _pdf(sweep: Sweep) -> Written:
-    sweep.read(*TABLES)
+    sweep.read()
     for family in families(sweep.runs):
         for name, picture in _pictures(family):
             if picture is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .run_file import Run
+from .run_file import OUTSIDE, Run
 
 MODELS = {"segnn": "SEGNN", "egnn": "EGNN", "egno": "EGNO", "schnet": "SchNet", "vn_dgcnn": "VN-DGCNN",
           "vn_pointnet": "VN-PointNet", "p4cnn": "p4-CNN", "transformer": "Transformer"}
@@ -69,6 +69,17 @@ class Group:
 
     def best_by_seed(self, mode: str) -> dict[int, float]:
         return {run.seed: run.best[mode].test for run in self.counted() if mode in run.best and run.best[mode].step >= 0}
+
+
+    def outside_by_seed(self) -> dict[int, float]:
+        """Of the deployed evaluation, on samples out of distribution, at the step that is best on validation."""
+        out: dict[int, float] = {}
+        for run in self.counted():
+            table, best = run.table(OUTSIDE), run.best.get(self.deployed)
+            rows = [] if best is None or not len(table) else (table["step"] == best.step).nonzero()[0]
+            if len(rows):
+                out[run.seed] = float(table.get(self.deployed)[rows[0]])
+        return out
 
 
 @dataclass(eq=False)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from .grouping import Family, families
 from .page import write_page
-from .run_file import TABLES
 from .storage import write_whole
 from .sweep import Sweep, open_sweep
 from .tables import Cell, TableText, results, scale_of
@@ -50,7 +49,7 @@ def command(arguments: Sequence[str]) -> int:
     parser.add_argument("--table", action="store_true", help="also print the result table")
     options = parser.parse_args(arguments)
     try:
-        sweep = open_sweep(options.runs, TABLES)
+        sweep = open_sweep(options.runs, whole=True)
     except FileNotFoundError as error:
         print(f"report: {error}", file=sys.stderr)
         return 3

@@ -22,7 +22,8 @@ from . import hdf5_reading as hdf5
 from . import lease
 
 SCHEMA_VERSION = 1
-TABLES = ("/train", "/constraint", "/eval/validation", "/eval/test", "/symmetry", "/timing")
+TABLES = ("/train", "/constraint", "/eval/validation", "/eval/test", "/symmetry", "/timing")  # that every run has
+OUTSIDE = "/eval/out_of_distribution"  # of data sets with samples that no training sample resembles
 NOT_COLUMNS = ("site",)  # coordinates that lie among the columns
 DEPLOYED_PROJECTED = ("strict", "ace", "schedule")
 # What is read of the last row even where the tables are not
@@ -72,6 +73,7 @@ class Run:
     best: dict[str, Best] = field(default_factory=dict)  # projected, relaxed
     last: dict[str, Any] = field(default_factory=dict)  # of LAST, what the file has
     labels: dict[str, str] = field(default_factory=dict)  # what tells it from its neighbours in a sweep
+    known_tables: list[str] = field(default_factory=list)  # those of the file, read or not
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -175,11 +177,12 @@ def _read_job(run: Run, text: str) -> None:
         run.problems.append(f"the stored job cannot be read: {error}")
 
 
-def _read(file: h5py.File, run: Run, tables: Sequence[str], summary: bool) -> None:
+def _read(file: h5py.File, run: Run, tables: Sequence[str] | None, summary: bool) -> None:
     committed = hdf5.retried(lambda: _committed_rows(file))  # first: what is read later is at least as new
+    run.known_tables = list(committed) or [name for name in TABLES if name in file]
     if summary:
         _read_summary(file, run, committed)
-    for name in tables:
+    for name in run.known_tables if tables is None else tables:
         try:
             if name in file:
                 run.tables[name] = hdf5.retried(partial(_read_table, file, name, committed.get(name)))
@@ -221,9 +224,9 @@ def _without_run_file(run: Run, live: bool) -> None:
         run.problems.append("has no run.h5" + (" yet" if live else ": it ended before its first step"))
 
 
-def open_run(path: Path | str, tables: Sequence[str] = TABLES, summary: bool = True) -> Run:
+def open_run(path: Path | str, tables: Sequence[str] | None = None, summary: bool = True) -> Run:
     """The run in a folder (or of a run.h5), whatever its state; see Run.condition and Run.problems.
-    tables: which of TABLES to read; summary: whether anything but these (False: they join a run that was
+    tables: which to read, all unless told; summary: whether anything but these (False: they join a run that was
     opened before, see Sweep.read)."""
     path = Path(path)
     folder = path.parent if path.name == "run.h5" else path

@@ -64,13 +64,6 @@ def read_plan(folder: Path) -> Plan | None:
         raise ValueError(f"{path}: is no manifest of a sweep ({type(error).__name__}: {error})") from error
 
 
-def _standardised(table: str) -> str:
-    name = "/" + table.strip("/")
-    if name not in TABLES:
-        raise KeyError(f"there is no table {table}; tables are {', '.join(TABLES)}")
-    return name
-
-
 @dataclass
 class Sweep:
     name: str
@@ -78,9 +71,20 @@ class Sweep:
     problems: list[str] = field(default_factory=list)  # of what was named but holds no run
     planned: str = ""  # the names of the sweeps among what was opened
 
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables of any run."""
+        return list(dict.fromkeys(name for run in self.runs for name in run.known_tables)) or list(TABLES)
+
+    def _standardised(self, table: str) -> str:
+        name = "/" + table.strip("/")
+        if name not in self.tables:
+            raise KeyError(f"there is no table {table}; tables are {', '.join(self.tables)}")
+        return name
+
     def read(self, *tables: str) -> None:
-        """Reads these tables of all runs, those that were read already left out."""
-        wanted = [name for name in map(_standardised, tables)
+        """Reads these tables of all runs, all unless told; those that were read already are left out."""
+        wanted = [name for name in map(self._standardised, tables or self.tables)
                   if any(name not in run.tables and run.meta for run in self.runs)]
         if not wanted:
             return
@@ -96,12 +100,12 @@ class Sweep:
         if table == "runs":
             return runs_frame(self.runs)
         self.read(table)
-        return table_frame(self.runs, _standardised(table))
+        return table_frame(self.runs, self._standardised(table))
 
     def dataset(self, table: str) -> xr.Dataset:
         """A table over run, step and, where it has them, site."""
         self.read(table)
-        return table_dataset(self.runs, _standardised(table))
+        return table_dataset(self.runs, self._standardised(table))
 
     def named(self) -> list[tuple[Run, str]]:
         """Runs that are not complete, or have problems, with what is to be said about them."""
@@ -109,9 +113,9 @@ class Sweep:
                 if run.condition != "complete" or run.problems]
 
 
-def open_sweep(where: Path | str | Iterable[Path | str], tables: Iterable[str] = ()) -> Sweep:
-    """The runs of a sweep's folder, of folders that hold runs, of runs, or of several of these. tables: those to
-    read at once. FileNotFoundError where there is not one run."""
+def open_sweep(where: Path | str | Iterable[Path | str], whole: bool = False) -> Sweep:
+    """The runs of a sweep's folder, of folders that hold runs, of runs, or of several of these. whole: read all
+    their tables at once, not when asked for. FileNotFoundError where there is not one run."""
     paths = [Path(where)] if isinstance(where, (str, Path)) else [Path(path) for path in where]
     folders: list[Path] = []
     labels: dict[Path, dict[str, str]] = {}
@@ -135,7 +139,7 @@ def open_sweep(where: Path | str | Iterable[Path | str], tables: Iterable[str] =
     folders = list(dict.fromkeys(folders))
     if not folders:
         raise FileNotFoundError("; ".join(problems) or "no run was named")
-    runs = open_runs(folders, tables=[_standardised(table) for table in tables])
+    runs = open_runs(folders, tables=None if whole else ())
     for run, folder in zip(runs, folders):
         run.labels = labels.get(folder, {})
         if failures.get(folder) and run.condition != "complete":

@@ -140,6 +140,9 @@ def results(family: Family) -> TableText:
                      Cell("projected against strict"), Cell(f"relaxed, test {label}"), Cell("relaxed against strict"),
                      Cell("p"),
                      Cell("parameters"), Cell("with branches"), Cell("run time")])
+    outside = any(group.outside_by_seed() for group in family.groups)
+    if outside:
+        out.head.append(Cell("out of distribution"))
     for group in family.groups:
         row = [Cell(group.label + ("*" if group.provisional else ""), group.label, "text")]
         seeds = sorted({run.seed for run in group.counted()})
@@ -159,6 +162,9 @@ def results(family: Family) -> TableText:
         row += [_probability_cell(group), Cell(thousands(equivariant), equivariant, "number"),
                 Cell(thousands(equivariant + free), equivariant + free, "number") if free else MISSING,
                 Cell(duration(wall), wall, "number")]
+        if outside:
+            value = estimate(list(group.outside_by_seed().values()))
+            row.append(Cell(with_interval(value.scaled(scale)), value.mean, "number") if value.count else MISSING)
         out.add(row, facets_of(group))
     _result_notes(family, out)
     return out

@@ -39,7 +39,6 @@ evaluate_every = 5
 lanes = 8
 threads = {threads}
 """
-TABLES = ("/train", "/constraint", "/eval/validation", "/eval/test", "/symmetry", "/timing")
 PHASES = {"data": 0.02, "forward": 0.35, "backward": 0.6, "reduce": 0.02, "optimise": 0.03, "coordinator": 0.01,
           "evaluate": 0.08, "checkpoint": 0.005}
 STATE = np.dtype([("status", "S16"), ("steps", "i8"), ("state_sha256", "S72"), ("projected_step", "i8"),
@@ -104,14 +103,18 @@ def best_of(tables: dict[str, dict[str, np.ndarray]], committed: dict[str, int])
 
 
 def write_run(folder: Path, method: str = "ace", seed: int = 42, epochs: int = 100, status: str = "complete",
-              done: float = 1.0, uncommitted: int = 0, live: bool = False, threads: int = 2, train: int = 3000, dual: str = "adam", dual_lr: float = 8e-4) -> Path:
+              done: float = 1.0, uncommitted: int = 0, live: bool = False, threads: int = 2, train: int = 3000, dual: str = "adam",
+              dual_lr: float = 8e-4, outside: bool = False) -> Path:
     """A run's folder. done: part of the epochs behind it; uncommitted: rows written but not yet counted;
-    live: a lease of this very process."""
+    live: a lease of this very process; outside: evaluated out of distribution too."""
     name = folder.name
     folder.mkdir(parents=True, exist_ok=True)
     tables = course(method, seed, epochs, train, dual, dual_lr)
     tables["/timing"] = {name: values if name == "step" else values * 2 / threads
                          for name, values in tables["/timing"].items()}
+    if outside:
+        tables["/eval/out_of_distribution"] = {name: values if name == "step" else 1.7 * values
+                                               for name, values in tables["/eval/test"].items()}
     committed = {table: int(done * len(columns["step"])) for table, columns in tables.items()}
     best = best_of(tables, committed)
     steps = int(tables["/train"]["step"][committed["/train"] - 1]) if committed["/train"] else 0
@@ -146,8 +149,8 @@ def write_run(folder: Path, method: str = "ace", seed: int = 42, epochs: int = 1
         state = np.zeros(1, STATE)
         state[0] = (status.encode(), steps, f"{seed:064x}".encode(), *best.values())
         file.create_dataset("/live/state", data=state)
-        counters = file.create_dataset("/live/committed", data=np.array([committed[table] for table in TABLES]))
-        counters.attrs["tables"] = np.array(TABLES, dtype=object)
+        counters = file.create_dataset("/live/committed", data=np.array(list(committed.values())))
+        counters.attrs["tables"] = np.array(list(committed), dtype=object)
     if live:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

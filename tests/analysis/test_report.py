@@ -111,6 +111,16 @@ class Reports(unittest.TestCase):
         self.assertRegex(table.rows[1][2].text, r"^[34]\.\d+ ± 0\.\d+$")  # x 10^-3
         self.assertEqual([cell.text for cell in table.rows[0][3:6]], ["–"] * 3)
 
+    def test_samples_out_of_distribution_have_a_column_of_their_own(self) -> None:
+        runs = self.runs(("strict", 42), ("ace", 42)) + self.runs(("ace", 43), outside=True)
+        (family,) = families(runs)
+        table = results(family)
+        self.assertEqual(table.head[-1].text, "out of distribution")
+        self.assertEqual([len(row) for row in table.rows], [len(table.head)] * 2)
+        self.assertAlmostEqual(table.rows[1][-1].sort, 1.7 * runs[2].best["projected"].test)
+        self.assertEqual(table.rows[0][-1].kind, "missing")
+        self.check_page(write_page(runs, [family], "outside"))
+
     def test_incomplete_runs_do_not_enter_means_and_are_named(self) -> None:
         runs = self.runs(("ace", 42)) + self.runs(("ace", 43), status="stopped", done=0.5)
         (family,) = families(runs)

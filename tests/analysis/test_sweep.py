@@ -106,6 +106,15 @@ class Frames(Folder):
         self.assertEqual(sweep.dataset("/eval/validation").sizes["run"], 0)
         self.assertTrue(math.isnan(sweep.frame()["projected_test"][0]))
 
+    def test_tables_that_few_runs_have(self) -> None:
+        write_run(self.top / "a", epochs=10, outside=True)
+        write_run(self.top / "b", epochs=10)
+        sweep = open_sweep(self.top)
+        self.assertEqual(set(sweep.frame("/eval/out_of_distribution")["run"]), {"a"})
+        self.assertEqual(open_run(self.top / "a").known_tables[-1], "/eval/out_of_distribution")
+        with self.assertRaises(KeyError):
+            open_sweep(self.top / "b").frame("/eval/out_of_distribution")
+
     def test_there_is_no_other_table(self) -> None:
         write_run(self.top / "a", epochs=5)
         with self.assertRaisesRegex(KeyError, "no table /eval/training; tables are /train, "):

@@ -66,7 +66,7 @@ class Sweeps(unittest.TestCase):
         self.top = Path(temporary.name)
 
     def family(self) -> Family:
-        (found,) = families(open_sweep(self.top, ("/constraint", "/timing", "/eval/validation")).runs)
+        (found,) = families(open_sweep(self.top, whole=True).runs)
         return found
 
     def test_key_that_varies_makes_a_line_against_the_baseline(self) -> None:
