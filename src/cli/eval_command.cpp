@@ -6,6 +6,7 @@
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
 #include "tether/core/text.hpp"
+#include "tether/run/description.hpp"
 #include "tether/run/run_file_reader.hpp"
 #include "tether/run/stored_run.hpp"
 #include "tether/run/trainer.hpp"
@@ -68,11 +69,6 @@ Usage eval_usage() {
 
 const char* mode_name(run::Mode mode) { return mode == run::Mode::projected ? "projected" : "relaxed"; }
 
-// "1" to a power stays "1".
-std::string squared(const std::string& units) {
-    return units.empty() || units == "1" ? "1" : "(" + units + ")^2";
-}
-
 // Evaluating on other data than trained with is allowed, but not by accident.
 void compare_data(const run::StoredRun& run, const run::Setup& setup) {
     std::string trained_on;
@@ -109,8 +105,9 @@ Result evaluate(const run::StoredRun& run, const run::Setup& setup, run::Mode mo
     r.units = setup.set.field(model.target().name).units;
     r.units = r.units.empty() ? "1" : r.units;
     if (model.loss() == models::LossKind::squared) {
-        r.metrics = {{"mse", squared(r.units), "mean squared error per coordinate", r.loss},
-                     {"rmse", r.units, "root mean squared error per coordinate", std::sqrt(r.loss)}};
+        const run::Quantity mse = run::headline_of(setup);
+        r.metrics = {{mse.name, mse.units, mse.long_name, r.loss},
+                     {"rmse", r.units, "root " + mse.long_name, std::sqrt(r.loss)}};
     } else {
         r.metrics = {{"mae", r.units, "mean absolute error", r.loss}};
     }

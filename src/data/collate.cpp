@@ -4,6 +4,7 @@
 #include "tether/core/error.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace tether::data {
@@ -89,9 +90,21 @@ void copy_topology(const GraphSet& set, std::span<const Index> samples, BatchPar
     to.sender_begin[nodes] = edge;
 }
 
+// What the field is divided by in this batch.
+double divisor(const Field& field, std::span<const Index> whole_batch) {
+    double most = -std::numeric_limits<double>::infinity();
+    if (field.over_batch_maximum) {
+        for (const Index sample : whole_batch) {
+            most = std::max(most, field.maximum[at(sample)]);
+        }
+    }
+    return std::isfinite(most) && most != 0 ? most : 1;
+}
+
 template <class T>
-void copy_field(const GraphSet& set, const Field& field, std::span<const Index> samples, Index rows,
-                std::vector<T>& out) {
+void copy_field(const GraphSet& set, const Field& field, std::span<const Index> whole_batch,
+                std::span<const Index> samples, Index rows, std::vector<T>& out) {
+    const double by = divisor(field, whole_batch);
     out.resize(at(rows * field.width));
     T* to = out.data();
     for (const Index sample : samples) {
@@ -105,7 +118,7 @@ void copy_field(const GraphSet& set, const Field& field, std::span<const Index> 
         const double* from = field.values.data() + first * field.width;
         const Index values = count * field.width;
         for (Index i = 0; i < values; ++i) {
-            to[i] = static_cast<T>(from[i]);
+            to[i] = static_cast<T>(from[i] / by); // by 1: exact
         }
         to += values;
     }
@@ -128,7 +141,7 @@ void collate(const GraphSet& set, std::span<const int> fields, std::span<const I
             continue;
         }
         const Field& field = set.fields.at(static_cast<std::size_t>(fields[i]));
-        copy_field(set, field, mine, part.rows(field.axis), part.field[i]);
+        copy_field(set, field, samples, mine, part.rows(field.axis), part.field[i]);
     }
 }
 

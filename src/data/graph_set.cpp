@@ -106,6 +106,7 @@ void GraphSet::finish() {
     check_finite();
     sort_edges();
     index_edges();
+    find_maxima();
     sha256 = checksum();
 }
 
@@ -214,6 +215,23 @@ void GraphSet::index_edges() {
             }
             while (out < count && sender[at(first + order[at(out)])] == i) {
                 ++out;
+            }
+        }
+    }
+}
+
+void GraphSet::find_maxima() {
+    for (Field& f : fields) {
+        if (!f.over_batch_maximum) {
+            continue;
+        }
+        const std::vector<Index>* begin = offsets(*this, f.axis);
+        f.maximum.assign(at(graphs()), -std::numeric_limits<double>::infinity());
+        for (Index g = 0; g < graphs(); ++g) {
+            const Index first = begin == nullptr ? g : (*begin)[at(g)];
+            const Index last = begin == nullptr ? g + 1 : (*begin)[at(g) + 1];
+            for (Index i = first * f.width; i < last * f.width; ++i) {
+                f.maximum[at(g)] = std::max(f.maximum[at(g)], f.values[at(i)]);
             }
         }
     }

@@ -128,6 +128,7 @@ GraphSet open_mocap(const std::string& path, const MocapOptions& options) {
         field->units = m.units;
     }
     f.height.units = m.units.empty() ? "" : "10 " + m.units;
+    f.height.over_batch_maximum = true;
     set.fields = {std::move(f.position), std::move(f.velocity), std::move(f.height),
                   std::move(f.kind),     std::move(f.later),    std::move(f.target)};
     set.finish();

@@ -71,16 +71,21 @@ Value Egnn::record(Recording& r) const {
     Value node_feature;
     Value edge_feature;
     if (r.given_features) {
-        node_feature = r.input({"node_feature", nodes, 1});
+        node_feature = r.input({"node_feature", nodes, settings_.motion ? 2 : 1});
         edge_feature = r.input({"edge_feature", {Axis::edge, 1}, 2});
     } else {
-        const Value charge = r.input({"charge", nodes, 1});
         const Value difference =
             ops::gather(b, {.at_receiver = position, .at_sender = position, .sender_factor = -1});
         node_feature = ops::row_norm(b, velocity);
-        edge_feature =
-            ops::concatenate(b, {ops::multiply(b, ops::at_receiver(b, charge), ops::at_sender(b, charge)),
-                                 ops::row_dot(b, difference, difference)});
+        Value pair;
+        if (settings_.motion) {
+            node_feature = ops::concatenate(b, {node_feature, r.input({"height", nodes, 1})});
+            pair = r.input({"kind", {Axis::edge, 1}, 1});
+        } else {
+            const Value charge = r.input({"charge", nodes, 1});
+            pair = ops::multiply(b, ops::at_receiver(b, charge), ops::at_sender(b, charge));
+        }
+        edge_feature = ops::concatenate(b, {pair, ops::row_dot(b, difference, difference)});
     }
     Value h = layers::linear(b, "embedding", {node_feature}, hidden);
     r.output("after_embedding", h);
@@ -137,12 +142,13 @@ Work Egnn::step_work(Index, Index node_count, Index edge_count, bool branches) c
 
 namespace {
 
-std::shared_ptr<const Model> from_job(const Settings& s, const OfferedFields&) {
-    return std::make_shared<Egnn>(EgnnSettings{s.integer("hidden"), s.integer("layers")});
+std::shared_ptr<const Model> from_job(const Settings& s, const OfferedFields& fields) {
+    const bool motion = fields.one_of({"charge", "height"}) == "height" && fields.one_of({"kind"}) == "kind";
+    return std::make_shared<Egnn>(EgnnSettings{s.integer("hidden"), s.integer("layers"), motion});
 }
 
 std::shared_ptr<const Model> from_published(const PublishedSettings& s, const OfferedFields&) {
-    return std::make_shared<Egnn>(EgnnSettings{s.integer("hidden"), s.integer("layers")});
+    return std::make_shared<Egnn>(EgnnSettings{s.integer("hidden"), s.integer("layers"), false});
 }
 
 } // namespace

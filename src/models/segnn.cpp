@@ -250,7 +250,8 @@ std::string hidden_irreps(const std::string& text) {
     return irreps.to_string();
 }
 
-std::shared_ptr<const Model> from_job(const Settings& settings, const OfferedFields&) {
+std::shared_ptr<const Model> from_job(const Settings& settings, const OfferedFields& fields) {
+    (void)fields.one_of({"charge"});
     SegnnSettings s;
     s.hidden = Irreps::parse(settings.text("hidden"));
     s.layers = settings.integer("layers");

@@ -9,8 +9,6 @@
 namespace tether::run {
 namespace {
 
-constexpr Index chunk_samples = 50; // small enough that a chunk's activations stay near the core
-
 const Program& program_of(const Network& network, Mode mode) {
     return mode == Mode::projected ? network.projected() : network.relaxed();
 }
@@ -87,6 +85,7 @@ double Evaluator<T>::loss(Mode mode, data::Split split, std::span<const T> param
                 : static_cast<T>(controlled_gates[static_cast<std::size_t>(std::stol(name.substr(4)))]));
     }
     const auto count = static_cast<Index>(samples.size());
+    const Index chunk_samples = setup_.evaluation_chunk();
     const Index chunks = (count + chunk_samples - 1) / chunk_samples;
     std::vector<double> sums(static_cast<std::size_t>(chunks), 0.0);
     for_chunks(chunks, [&](Worker& w, Index c) {
@@ -108,7 +107,7 @@ double Evaluator<T>::loss(Mode mode, data::Split split, std::span<const T> param
     for (const double s : sums) {
         total += s;
     }
-    return total * setup_.loss_factor_of(samples);
+    return total * setup_.evaluation_factor_of(samples);
 }
 
 template <class T>
@@ -128,6 +127,7 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
                 : static_cast<T>(controlled_gates[static_cast<std::size_t>(std::stol(name.substr(4)))]));
     }
     const Index count = std::min<Index>(sample_count, static_cast<Index>(samples.size()));
+    const Index chunk_samples = setup_.evaluation_chunk();
     const Index chunks = (count + chunk_samples - 1) / chunk_samples;
     const Index width = setup_.network->target_columns();
     const bool nodes = setup_.network->target_extent().axis == Axis::node;

@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::array<std::string_view, 3> resume_names{"auto", "never", "require"};
-constexpr std::array<std::string_view, 8> condition_names{
-    "running", "killed", "stopped", "complete", "failed", "starting", "waiting", "unreadable"};
+constexpr std::array<std::string_view, 8> condition_names{"running", "killed",   "stopped", "complete",
+                                                          "failed",  "starting", "waiting", "unreadable"};
 
 // Letters, digits and .-_ stay: the name becomes a folder's.
 std::string folder_name(const std::string& name) {

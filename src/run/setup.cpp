@@ -41,12 +41,42 @@ data::GraphSet open_data(const Job& job) {
     return data::open_data_set(job.data.set, job.data_file(), settings);
 }
 
+namespace {
+
+// Every field that the network reads is there, and as wide.
+void check_fields(const Setup& setup) {
+    const Program& program = setup.network->training();
+    const std::vector<int> numbers = field_numbers(setup.set, program);
+    for (const ValueInfo& v : program.values) {
+        if (v.kind != ValueKind::input || numbers[static_cast<std::size_t>(v.offset)] < 0) {
+            continue;
+        }
+        const data::Field& field =
+            setup.set.fields[static_cast<std::size_t>(numbers[static_cast<std::size_t>(v.offset)])];
+        check(field.axis == v.extent.axis && field.width == v.extent.times * v.columns, ExitCode::usage,
+              "{}: field {} has {} numbers in a row; the network takes {} times of {}", setup.set.path,
+              field.name, field.width, v.extent.times, v.columns);
+    }
+}
+
+double one_over_terms(const Setup& setup, std::span<const Index> samples, Extent extent) {
+    Index rows = 0;
+    for (const Index s : samples) {
+        rows += extent.axis == Axis::graph
+                    ? 1
+                    : (extent.axis == Axis::node ? setup.set.nodes(s) : setup.set.edges(s));
+    }
+    return 1 / static_cast<double>(std::max<Index>(1, rows * extent.times * setup.network->target_columns()));
+}
+
+} // namespace
+
 Setup::Setup(Job j)
     : job(std::move(j)), set(open_data(job)), method(methods::make_method(job.method_settings())) {
     network = make_network(job, *method);
     const std::vector<Index>& train = set.samples(data::Split::train);
     check(!train.empty(), ExitCode::data, "{}: no training samples", set.path);
-    (void)field_numbers(set, network->training());
+    check_fields(*this);
     const Index most = network->model().most_nodes();
     for (Index s = 0; most > 0 && s < set.graphs(); ++s) {
         check(set.nodes(s) <= most, ExitCode::usage, "{}: model.nodes = {}, but sample {} of {} has {} nodes",
@@ -67,12 +97,19 @@ Index Setup::total_steps() const {
 }
 
 double Setup::loss_factor_of(std::span<const Index> samples) const {
-    const Extent extent = network->target_extent();
-    Index rows = 0;
-    for (const Index s : samples) {
-        rows += extent.axis == Axis::graph ? 1 : (extent.axis == Axis::node ? set.nodes(s) : set.edges(s));
-    }
-    return 1 / static_cast<double>(std::max<Index>(1, rows * extent.times * network->target_columns()));
+    return one_over_terms(*this, samples, network->target_extent());
+}
+
+double Setup::evaluation_factor_of(std::span<const Index> samples) const {
+    return one_over_terms(*this, samples, network->evaluated_extent());
+}
+
+Index Setup::evaluation_chunk() const {
+    constexpr Index usual = 50; // small enough that a chunk's activations stay near the core
+    const bool whole = std::ranges::any_of(field_numbers(set, network->training()), [&](int number) {
+        return number >= 0 && set.fields[static_cast<std::size_t>(number)].over_batch_maximum;
+    });
+    return whole ? job.data.batch : usual;
 }
 
 Setup::Rows Setup::rows_of(std::span<const Index> samples) const {

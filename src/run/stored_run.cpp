@@ -7,6 +7,7 @@
 #include "tether/core/text.hpp"
 #include "tether/data/collate.hpp"
 #include "tether/run/coordinator_role.hpp"
+#include "tether/run/description.hpp"
 #include "tether/run/provenance.hpp"
 #include "tether/run/run_file_reader.hpp"
 #include "tether/run/run_folder.hpp"
@@ -43,32 +44,6 @@ std::string trained_data_file(const std::string& folder) {
     } catch (const Error&) {
         return "";
     }
-}
-
-// As the trainer describes it: its tables must be those that training goes on with.
-RunDescription description_of(const Setup& setup) {
-    const bool squared = setup.network->model().loss() == models::LossKind::squared;
-    RunDescription d;
-    d.job = setup.job.resolved();
-    d.job_hash = setup.job.hash();
-    d.model = setup.job.model.name;
-    d.method = setup.job.method.label();
-    d.data_sha256 = setup.set.sha256;
-    d.devices = "cpu";
-    d.hosts = provenance().host;
-    d.seed = setup.job.seed;
-    d.total_steps = setup.total_steps();
-    d.parameters_equivariant = setup.network->parameters().count(ParameterKind::equivariant);
-    d.parameters_free = setup.network->parameters().count(ParameterKind::free) +
-                        setup.network->parameters().count(ParameterKind::gate);
-    d.sites = setup.network->site_names();
-    d.out_of_distribution = !setup.set.samples(data::Split::out_of_distribution).empty();
-    d.headline = squared ? Quantity{"mse", "1", "mean squared error per coordinate"}
-                         : Quantity{"mae", "1", "mean absolute error, standardised target"};
-    d.symmetry = {{"relative", "1", "equivariance error relative to the output, as trained"},
-                  {"relative_projected", "1", "equivariance error relative to the output, gamma = 0"}};
-    d.more = {{"data_file", setup.set.path}};
-    return d;
 }
 
 template <class T>
@@ -211,7 +186,8 @@ std::string import_run(const Job& job, const std::string& weights, const std::st
     RolePlan plan;
     plan.job = &setup.job;
     plan.folder = folder.path();
-    plan.description = description_of(setup);
+    plan.description = describe_setup(setup);
+    plan.description.hosts = provenance().host;
     plan.method = setup.method.get();
     plan.start = {.sites = setup.network->sites(),
                   .steps_per_epoch = setup.steps_per_epoch(),

@@ -6,6 +6,7 @@
 #include "tether/parallel/coordinator.hpp"
 #include "tether/parallel/lanes.hpp"
 #include "tether/parallel/thread_team.hpp"
+#include "tether/run/description.hpp"
 #include "tether/run/provenance.hpp"
 #include "tether/run/signals.hpp"
 
@@ -48,29 +49,11 @@ RunDescription describe(const Setup& setup, parallel::Communicator& world, int t
     const Provenance p = provenance();
     const std::vector<std::string> host_list = gather_text(world, p.host);
     const std::set<std::string> hosts(host_list.begin(), host_list.end());
-    RunDescription d;
-    d.job = setup.job.resolved();
-    d.job_hash = setup.job.hash();
-    d.model = setup.job.model.name;
-    d.method = setup.job.method.label();
-    d.data_sha256 = setup.set.sha256;
-    d.devices = "cpu";
+    RunDescription d = describe_setup(setup);
     d.hosts = fmt::format("{}", fmt::join(hosts, ", "));
-    d.seed = setup.job.seed;
     d.ranks = worker_ranks;
     d.threads = threads;
-    d.total_steps = setup.total_steps();
-    const ParameterSet& parameters = setup.network->parameters();
-    d.parameters_equivariant = parameters.count(ParameterKind::equivariant);
-    d.parameters_free = parameters.count(ParameterKind::free) + parameters.count(ParameterKind::gate);
-    d.sites = setup.network->site_names();
-    d.out_of_distribution = !setup.set.samples(data::Split::out_of_distribution).empty();
-    const bool squared = setup.network->model().loss() == models::LossKind::squared;
-    d.headline = squared ? Quantity{"mse", "1", "mean squared error per coordinate"}
-                         : Quantity{"mae", "1", "mean absolute error, standardised target"};
-    d.symmetry = {{"relative", "1", "equivariance error relative to the output, as trained"},
-                  {"relative_projected", "1", "equivariance error relative to the output, gamma = 0"}};
-    d.more = {{"data_file", setup.set.path}, {"communicator", world.description()}};
+    d.more.emplace_back("communicator", world.description());
     return d;
 }
 
@@ -107,6 +90,10 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
     complete = world.broadcast_value(static_cast<int>(complete), role_rank) != 0;
     if (complete) {
         return {ExitCode::ok, path, true};
+    }
+
+    for (const std::string& site : unreached_sites(*setup.network)) {
+        log::info("{}: the loss does not reach this gate; it says nothing about the data", site);
     }
 
     RolePlan plan;

@@ -1,6 +1,7 @@
 // Numbers of parameters as the specification states them, by kind; sites and their gates.
 #include "tests/models/recorded_model.hpp"
 #include "tether/models/egnn.hpp"
+#include "tether/models/egno.hpp"
 #include "tether/models/gnn.hpp"
 #include "tether/models/mlp.hpp"
 #include "tether/models/segnn.hpp"
@@ -77,12 +78,25 @@ TEST(Counts, graph_network_and_perceptron) {
               linear(35, 680) + 2 * linear(680, 680) + linear(680, 15));
 }
 
+TEST(Counts, egnn_for_motion) {
+    // One more column (the height) in the first map of each branch.
+    const models::Egnn model{models::EgnnSettings{.motion = true}};
+    EXPECT_EQ(counts(model, Gate::trained), (std::pair<Index, Index>{134020 + 64, 19640 + 64}));
+}
+
+TEST(Counts, egno) {
+    const models::Egno model{models::EgnoSettings{}};
+    EXPECT_EQ(counts(model, Gate::trained), (std::pair<Index, Index>{1192684, 112078}));
+    EXPECT_EQ(counts(model, Gate::absent), (std::pair<Index, Index>{1192684, 0}));
+}
+
 TEST(Counts, every_site_is_recorded_once_and_has_its_gate) {
     const models::Segnn particles{models::SegnnSettings{}};
     const models::Segnn graphs(molecules());
     const models::Egnn egnn{models::EgnnSettings{}};
+    const models::Egno egno{models::EgnoSettings{}};
     for (const auto& [model, number] :
-         {std::pair<const models::Model*, Index>{&particles, 8}, {&graphs, 10}, {&egnn, 8}}) {
+         {std::pair<const models::Model*, Index>{&particles, 8}, {&graphs, 10}, {&egnn, 8}, {&egno, 12}}) {
         const RecordedModel m(*model, Gate::trained);
         EXPECT_EQ(m.recorded_sites, number);
         EXPECT_EQ(m.parameters.count(ParameterKind::gate), number);

@@ -31,11 +31,15 @@ inline Particles random_particles(std::vector<Graph> graphs, std::uint64_t seed)
             p.field["position"].push_back(random.normal());
             p.field["velocity"].push_back(0.5 * random.normal());
         }
+        p.field["height"].push_back(1 + random.uniform());
         p.field["charge"].push_back(random.below(2) == 0 ? 1.0 : -1.0);
         const std::uint64_t species = random.below(5);
         for (std::uint64_t s = 0; s < 5; ++s) {
             p.field["feature"].push_back(s == species ? 1.0 : 0.0);
         }
+    }
+    for (Index e = 0; e < p.batch.rows(Axis::edge); ++e) {
+        p.field["kind"].push_back(1.0 + static_cast<double>(e % 2));
     }
     return p;
 }

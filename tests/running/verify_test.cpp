@@ -43,6 +43,8 @@ void expect_agreement(const std::string& folder, const std::string& kind) {
 TEST(Verify, parity_segnn_models) { expect_agreement("segnn", "model"); }
 TEST(Verify, parity_segnn_trajectories) { expect_agreement("segnn", "trajectory"); }
 TEST(Verify, parity_egnn_models) { expect_agreement("egnn", "model"); }
+TEST(Verify, parity_egno_models) { expect_agreement("egno", "model"); }
+TEST(Verify, parity_egno_trajectories) { expect_agreement("egno", "trajectory"); }
 TEST(Verify, parity_transformer_models) { expect_agreement("transformer", "model"); }
 
 std::string message_of(const std::string& path) {

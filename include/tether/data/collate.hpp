@@ -8,8 +8,8 @@
 namespace tether::data {
 
 // `fields` are numbers from GraphSet::field_numbers; part.field follows their order; a field of
-// number -1 is left for somebody else to fill. `samples` is
-// the whole global batch. Throws Error(usage) for lanes or sample numbers out of range.
+// number -1 is left for somebody else to fill. `samples` is the whole global batch (fields may depend on
+// it: Field::over_batch_maximum). Throws Error(usage) for lanes or sample numbers out of range.
 template <class T>
 void collate(const GraphSet& set, std::span<const int> fields, std::span<const Index> samples,
              Index lanes_total, Index lane_first, Index lane_count, BatchPart<T>& part);

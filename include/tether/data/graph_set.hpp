@@ -26,6 +26,9 @@ struct Field {
     Index width = 1;
     std::string units;
     std::vector<double> values;
+    // Networks get it divided by its largest value in the whole global batch they see it in.
+    bool over_batch_maximum = false;
+    std::vector<double> maximum = {}; // of every graph, if so (finish)
 };
 
 class GraphSet {
@@ -83,6 +86,7 @@ private:
     void check_finite() const;
     void sort_edges();
     void index_edges();
+    void find_maxima();
     [[nodiscard]] std::string checksum() const;
 };
 

@@ -1,6 +1,7 @@
 // EGNN with velocities (Satorras, Hoogeboom, Welling, ICML 2021; N-body form), spec: models,
-// section 3. Node fields: position, velocity [3], charge [1]; or, with given features, position,
-// velocity, node_feature [1] = |v| and edge_feature [2] = (q_i q_j, |x_i-x_j|²).
+// section 3. Node fields: position, velocity [3] and charge [1], or height [1] and a kind [1] of every
+// edge (motion capture); or, with given features, position, velocity, node_feature = |v| (and height),
+// edge_feature [2] = (q_i q_j or kind, |x_i-x_j|²).
 // Sites per layer: one on h and one on x, in the form of EGNO (nothing is published for EGNN).
 #pragma once
 
@@ -11,6 +12,7 @@ namespace tether::models {
 struct EgnnSettings {
     Index hidden = 64;
     Index layers = 4;
+    bool motion = false; // height and kind instead of charge
 };
 
 class Egnn : public Model {

@@ -30,8 +30,11 @@ struct Setup {
     [[nodiscard]] data::BatchOrder batch_order() const;
     [[nodiscard]] Index steps_per_epoch() const;
     [[nodiscard]] Index total_steps() const; // epochs, or fewer by train.steps
-    // One over the number of loss terms of a batch of these samples.
+    // One over the number of loss terms of these samples: of a training batch, of an evaluation.
     [[nodiscard]] double loss_factor_of(std::span<const Index> samples) const;
+    [[nodiscard]] double evaluation_factor_of(std::span<const Index> samples) const;
+    // Samples that evaluation hands to the network at once: whole batches where a field depends on them.
+    [[nodiscard]] Index evaluation_chunk() const;
     // Rows of the largest batch (graphs, nodes, edges), for costs.
     struct Rows {
         Index graphs = 0, nodes = 0, edges = 0;
