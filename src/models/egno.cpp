@@ -42,12 +42,10 @@ Value message(Builder& b, const std::string& name, Value h, Value radial, Value 
     return layers::linear(b, name + ".mlp.2", {first}, hidden, {.activation = Activation::silu});
 }
 
-struct Motion {
-    Value x, v;
-};
+} // namespace
 
-// (x - mean, v) convolved along time with one complex 2x2 matrix per frequency, shared by x, y and z.
-Motion convolve_motion(Builder& b, const std::string& name, const Motion& m, Value mean, Index modes) {
+EgnoMotion egno_time_convolution(Builder& b, const std::string& name, const EgnoMotion& m, Value mean,
+                                 Index modes) {
     const Value centred = ops::add(b, {m.x, ops::scale(b, mean, -1)});
     const Value pairs = ops::permute(b, ops::concatenate(b, {centred, m.v}), {0, 3, 1, 4, 2, 5});
     const Value y =
@@ -55,8 +53,6 @@ Motion convolve_motion(Builder& b, const std::string& name, const Motion& m, Val
                      {0, 2, 4, 1, 3, 5});
     return {ops::add(b, {m.x, ops::slice(b, y, 0, 3)}), ops::add(b, {m.v, ops::slice(b, y, 3, 3)})};
 }
-
-} // namespace
 
 EgnoLayerState egno_layer(Builder& b, const std::string& name, Value h, Value x, Value velocity,
                           Value edge_feature, Index hidden) {
@@ -97,7 +93,7 @@ Value Egno::record(Recording& r) const {
                                              layers::time_embedding(times, settings_.time_features));
     edge_feature = ops::repeat_times(b, edge_feature, times);
     mean = ops::repeat_times(b, mean, times);
-    Motion motion{ops::repeat_times(b, position, times), ops::repeat_times(b, velocity, times)};
+    EgnoMotion motion{ops::repeat_times(b, position, times), ops::repeat_times(b, velocity, times)};
     Value h = layers::linear(b, "embedding", {raw}, hidden);
     r.output("after_embedding", h);
     const auto scalars = symmetry::Representation::scalars(hidden);
@@ -115,8 +111,8 @@ Value Egno::record(Recording& r) const {
             layers::time_convolution(b, numbered("time_conv_modules", k) + ".t_conv.weights1", h,
                                      {.modes = settings_.modes, .bound = bound});
         h = ops::add(b, {h, ops::activation(b, turned, Activation::leaky_relu)});
-        motion = convolve_motion(b, numbered("time_conv_x_modules", k) + ".t_conv.weights1", motion, mean,
-                                 settings_.modes);
+        motion = egno_time_convolution(b, numbered("time_conv_x_modules", k) + ".t_conv.weights1", motion,
+                                       mean, settings_.modes);
         r.output(out + "/h_after_time", h);
         r.output(out + "/x_after_time", motion.x);
         r.output(out + "/v_after_time", motion.v);

@@ -69,13 +69,15 @@ Pair expected(Activation kind, double x) {
     case Activation::sigmoid: return {s, s * (1 - s)};
     case Activation::tanh: return {std::tanh(x), 1 - std::tanh(x) * std::tanh(x)};
     case Activation::relu: return {std::fmax(x, 0.0), x > 0 ? 1.0 : 0.0};
+    case Activation::leaky_relu: return {x > 0 ? x : 0.01 * x, x > 0 ? 1.0 : 0.01};
     case Activation::none: break;
     }
     return {x, 1};
 }
 
-constexpr Activation every[] = {Activation::none,    Activation::silu, Activation::gelu,
-                                Activation::sigmoid, Activation::tanh, Activation::relu};
+constexpr Activation every[] = {Activation::none,      Activation::silu, Activation::gelu,
+                                Activation::sigmoid,   Activation::tanh, Activation::relu,
+                                Activation::leaky_relu};
 
 TEST(Scalar, activations_and_slopes) {
     for (const Activation kind : every) {

@@ -49,7 +49,10 @@ public:
         [[nodiscard]] bool has(const std::string& name) const { return file_.data.has("/input/" + name); }
         Value input(const std::string& name, Axis axis, Order order = {}, bool gradient = true) {
             orders[name] = std::move(order);
-            return b.input(name, {axis, 1}, file_.data.shape("/input/" + name).at(1), gradient);
+            // [rows, columns], or [times, rows, columns]
+            const std::vector<Index> shape = file_.data.shape("/input/" + name);
+            const Index times = shape.size() == 3 ? shape[0] : 1;
+            return b.input(name, {axis, times}, shape.back(), gradient);
         }
         // Compared with /output/`name`; part of the loss where there is a cotangent for it.
         void output(const std::string& name, Value v, const Order& order, const std::string& cotangent = "") {
@@ -101,8 +104,10 @@ public:
 
         std::vector<Index> edge_order;
         BatchPart<T> part = rows<T>(edge_order);
-        const auto file_row = [&](Axis axis, Index row) {
-            return axis == Axis::edge ? edge_order[static_cast<std::size_t>(row)] : row;
+        const auto file_row = [&](const ValueInfo& v, Index row) {
+            const Index times = v.extent.times;
+            return v.extent.axis == Axis::edge ? edge_order[static_cast<std::size_t>(row)]
+                                               : row % times * part.rows(v.extent.axis) + row / times;
         };
         const auto file_column = [](const Order& order, Index k) {
             return order.empty() ? k : order[static_cast<std::size_t>(k)];
@@ -117,8 +122,7 @@ public:
             auto& field = part.field[static_cast<std::size_t>(v.offset)];
             for (Index row = 0; row < part.rows(v.extent); ++row) {
                 for (Index k = 0; k < v.columns; ++k) {
-                    const Index at =
-                        file_row(v.extent.axis, row) * v.columns + file_column(r.orders[v.name], k);
+                    const Index at = file_row(v, row) * v.columns + file_column(r.orders[v.name], k);
                     field.push_back(static_cast<T>(values[static_cast<std::size_t>(at)]));
                 }
             }
@@ -142,7 +146,7 @@ public:
             auto& to = found["/" + name];
             to.resize(values.size());
             for (Index at = 0; at < static_cast<Index>(values.size()); ++at) {
-                const Index row = file_row(i.extent.axis, at / i.columns);
+                const Index row = file_row(i, at / i.columns);
                 to[static_cast<std::size_t>(row * i.columns + file_column(order, at % i.columns))] =
                     static_cast<double>(values[static_cast<std::size_t>(at)]);
             }
@@ -200,7 +204,8 @@ private:
                 name.starts_with("edge_") || name.ends_with("_edge") || name.ends_with("_extra");
             any = any.empty() && !per_edge && name != "graph_index" ? name : any;
         }
-        Batch batch{data.path(), {{Graph{data.shape("/input/" + any).at(0)}}}};
+        const std::vector<Index> shape = data.shape("/input/" + any);
+        Batch batch{data.path(), {{Graph{shape.at(shape.size() - 2)}}}};
         Graph& graph = batch.lanes[0][0];
         if (data.has("/input/edge_index")) {
             const std::vector<Index> index = data.integers("/input/edge_index");

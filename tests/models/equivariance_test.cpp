@@ -1,8 +1,10 @@
-// Projected networks under random elements of O(3) (improper ones too), translations and permutations
-// of the nodes: 1e-5 relative in float, 1e-12 in double. With all gates at 1 they clearly break it;
+// Projected networks under random elements of their group (O(3), or what leaves the vertical axis in
+// place; improper ones too), translations and permutations of the nodes: 1e-5 relative in float, 1e-12
+// in double. With all gates at 1 they clearly break it;
 // with all gates at 0 the relaxed network is the projected one, bit for bit.
 #include "tests/models/recorded_model.hpp"
 #include "tether/models/egnn.hpp"
+#include "tether/models/egno.hpp"
 #include "tether/models/segnn.hpp"
 #include "tether/symmetry/groups.hpp"
 
@@ -22,9 +24,12 @@ struct Network {
     std::string name;
     std::shared_ptr<const models::Model> model;
     bool translates; // the N-body SEGNN reads absolute positions and does not
+    symmetry::Group group = {};
+    [[nodiscard]] bool upright() const { return group.kind == symmetry::GroupKind::o2; }
 };
 
 std::vector<Network> networks() {
+    const symmetry::Group upright{symmetry::GroupKind::o2, {0, 1, 0}}; // they read the height, y
     SegnnSettings particles;
     particles.hidden = Irreps::parse("8x0e+8x1o");
     SegnnSettings two = particles;
@@ -43,7 +48,10 @@ std::vector<Network> networks() {
             {"segnn_lmax2", std::make_shared<models::Segnn>(two), false},
             {"segnn_uneven", std::make_shared<models::Segnn>(uneven), false},
             {"segnn_molecules", std::make_shared<models::Segnn>(molecules), true},
-            {"egnn", std::make_shared<models::Egnn>(models::EgnnSettings{24, 3}), true}};
+            {"egnn", std::make_shared<models::Egnn>(models::EgnnSettings{24, 3}), true},
+            {"egnn_motion", std::make_shared<models::Egnn>(models::EgnnSettings{24, 3, true}), true, upright},
+            {"egno", std::make_shared<models::Egno>(models::EgnoSettings{.hidden = 24, .layers = 3}), true,
+             upright}};
 }
 
 std::vector<Graph> some_graphs() {
@@ -72,21 +80,28 @@ protected:
     // predictions.
     template <class T>
     double error(const RecordedModel& m, bool move, bool turn = true) const {
+        return error<T>(m, network.group, move, turn, !network.upright());
+    }
+    template <class T>
+    double error(const RecordedModel& m, const symmetry::Group& group, bool move, bool turn,
+                 bool lift) const {
         RandomStream random(11, Purpose::test);
         double worst = 0;
         for (std::uint64_t k = 0; k < 6; ++k) {
             const Particles p = random_particles(some_graphs(), k);
-            symmetry::O3Element g = turn ? symmetry::random_o3(random) : symmetry::O3Element{{1, 0, 0, 0}, 1};
-            if (turn) {
-                g.determinant = k % 2 == 0 ? -1 : 1; // both kinds, whatever is drawn
+            symmetry::O3Element g = turn ? group.random(random) : symmetry::O3Element{{1, 0, 0, 0}, 1};
+            while (turn && g.determinant != (k % 2 == 0 ? -1 : 1)) { // both kinds, whatever is drawn
+                g = group.random(random);
             }
             symmetry::Vector3 shift{0, 0, 0};
             for (double& s : shift) {
                 s = move ? 2 * random.normal() : 0;
             }
+            shift[1] = lift ? shift[1] : 0;
             Particles q = p;
             q.field["position"] = transformed(p.field.at("position"), g.matrix(), shift);
             q.field["velocity"] = transformed(p.field.at("velocity"), g.matrix());
+            derive_height(q);
             Rows right = m.run<T>(p);
             if (m.columns == 3) {
                 right = transformed(right, g.matrix(), shift);
@@ -97,7 +112,7 @@ protected:
     }
 };
 
-TEST_P(Equivariance, projected_under_o3) {
+TEST_P(Equivariance, projected_under_its_group) {
     RecordedModel m(*network.model, Gate::absent);
     enlarge(m);
     EXPECT_LT(error<float>(m, network.translates), 1e-5);
@@ -106,7 +121,14 @@ TEST_P(Equivariance, projected_under_o3) {
     const Particles p = random_particles(some_graphs(), 3);
     const Rows y = m.run<double>(p);
     if (m.columns == 3) {
-        EXPECT_GT(relative_error(p.field.at("position"), y), 1e-2);
+        Rows still;
+        for (Index i = 0; i < p.batch.rows(Axis::node); ++i) {
+            for (Index k = 0; k < m.extent.times * 3; ++k) {
+                still.push_back(p.field.at("position")[static_cast<std::size_t>(3 * i + k % 3)]);
+            }
+        }
+        ASSERT_EQ(still.size(), y.size());
+        EXPECT_GT(relative_error(still, y), 1e-2);
     }
     double low = y[0];
     double high = y[0];
@@ -124,6 +146,17 @@ TEST_P(Equivariance, absolute_positions_are_read_where_the_model_says_so) {
         EXPECT_LT(error<double>(m, true, false), 1e-12);
     } else {
         EXPECT_GT(error<double>(m, true, false), 1e-3);
+    }
+}
+
+TEST_P(Equivariance, the_height_leaves_no_larger_group) {
+    RecordedModel m(*network.model, Gate::absent);
+    enlarge(m);
+    if (network.upright()) {
+        EXPECT_GT(error<double>(m, {}, false, true, false), 1e-3) << "turns about other axes";
+        EXPECT_GT(error<double>(m, network.group, true, false, true), 1e-3) << "lifts";
+    } else {
+        EXPECT_LT(error<double>(m, {symmetry::GroupKind::o2, {0, 1, 0}}, false, true, false), 1e-12);
     }
 }
 
@@ -183,8 +216,11 @@ TEST_P(Equivariance, under_permutations_of_the_nodes) {
                 return out;
             };
             for (auto& [name, rows] : q.field) {
-                rows = permuted(rows);
+                if (name != "kind") {
+                    rows = permuted(rows);
+                }
             }
+            derive_kind(q);
             const bool per_node = m.extent.axis == Axis::node;
             for (const bool single : {true, false}) {
                 const Rows before = single ? m.run<float>(p) : m.run<double>(p);
@@ -207,12 +243,17 @@ TEST_P(Equivariance, predictions_do_not_depend_on_the_rest_of_the_batch) {
         const auto size = static_cast<std::size_t>(g.nodes);
         Particles alone{{"alone", {{g}}}, {}};
         for (const auto& [name, rows] : p.field) {
+            if (name == "kind") {
+                continue;
+            }
             const std::size_t columns = rows.size() / static_cast<std::size_t>(p.batch.rows(Axis::node));
             alone.field[name].assign(rows.begin() + static_cast<std::ptrdiff_t>(node * columns),
                                      rows.begin() + static_cast<std::ptrdiff_t>((node + size) * columns));
         }
+        derive_kind(alone);
         const bool per_node = m.extent.axis == Axis::node;
-        const std::size_t first = (per_node ? node : graph) * static_cast<std::size_t>(m.columns);
+        const std::size_t first =
+            (per_node ? node : graph) * static_cast<std::size_t>(m.extent.times * m.columns);
         const Rows own = m.run<float>(alone);
         for (std::size_t i = 0; i < own.size(); ++i) {
             ASSERT_EQ(own[i], together[first + i]) << "graph " << graph << ", entry " << i;
@@ -224,9 +265,9 @@ TEST_P(Equivariance, predictions_do_not_depend_on_the_rest_of_the_batch) {
 
 std::string label(const testing::TestParamInfo<std::size_t>& tested) { return networks()[tested.param].name; }
 
-INSTANTIATE_TEST_SUITE_P(models, Equivariance, testing::Range(std::size_t{0}, std::size_t{5}), label);
+INSTANTIATE_TEST_SUITE_P(models, Equivariance, testing::Range(std::size_t{0}, std::size_t{7}), label);
 
-TEST(EquivarianceList, is_tested_to_the_end) { EXPECT_EQ(networks().size(), 5U); }
+TEST(EquivarianceList, is_tested_to_the_end) { EXPECT_EQ(networks().size(), 7U); }
 
 } // namespace
 } // namespace tether::test

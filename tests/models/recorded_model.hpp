@@ -8,6 +8,7 @@
 #include "tether/program/executor.hpp"
 #include "tether/symmetry/rotation.hpp"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -22,6 +23,32 @@ struct Particles {
     std::map<std::string, Rows> field;
 };
 
+// Edges between like charges are of kind 1, others of kind 2.
+inline void derive_kind(Particles& p) {
+    const BatchPart<double> part = make_part<double>(p.batch, 0, p.batch.lanes.size());
+    Rows& kind = p.field["kind"];
+    kind.clear();
+    for (std::size_t e = 0; e < part.topology.sender.size(); ++e) {
+        const Rows& charge = p.field.at("charge");
+        kind.push_back(1.5 - 0.5 * charge[static_cast<std::size_t>(part.topology.sender[e])] *
+                                 charge[static_cast<std::size_t>(part.topology.receiver[e])]);
+    }
+}
+
+// y over its largest value in the batch.
+inline void derive_height(Particles& p) {
+    const Rows& position = p.field.at("position");
+    double most = -1e300;
+    for (std::size_t i = 1; i < position.size(); i += 3) {
+        most = std::max(most, position[i]);
+    }
+    Rows& height = p.field["height"];
+    height.clear();
+    for (std::size_t i = 1; i < position.size(); i += 3) {
+        height.push_back(position[i] / most);
+    }
+}
+
 // Random positions, velocities, charges and species on the given graphs.
 inline Particles random_particles(std::vector<Graph> graphs, std::uint64_t seed) {
     Particles p{{"particles", {std::move(graphs)}}, {}};
@@ -31,16 +58,14 @@ inline Particles random_particles(std::vector<Graph> graphs, std::uint64_t seed)
             p.field["position"].push_back(random.normal());
             p.field["velocity"].push_back(0.5 * random.normal());
         }
-        p.field["height"].push_back(1 + random.uniform());
         p.field["charge"].push_back(random.below(2) == 0 ? 1.0 : -1.0);
         const std::uint64_t species = random.below(5);
         for (std::uint64_t s = 0; s < 5; ++s) {
             p.field["feature"].push_back(s == species ? 1.0 : 0.0);
         }
     }
-    for (Index e = 0; e < p.batch.rows(Axis::edge); ++e) {
-        p.field["kind"].push_back(1.0 + static_cast<double>(e % 2));
-    }
+    derive_kind(p);
+    derive_height(p);
     return p;
 }
 

@@ -10,6 +10,7 @@
 #include "tether/ops/harmonics.hpp"
 #include "tether/ops/loss.hpp"
 #include "tether/ops/norms.hpp"
+#include "tether/ops/times.hpp"
 
 #include <array>
 #include <cmath>
@@ -19,10 +20,10 @@ namespace tether::test {
 
 std::string OperationInputs::next(const char* what) { return what + std::to_string(made_++); }
 
-Value OperationInputs::rows(Axis axis, Index columns, Law law, bool gradient) {
+Value OperationInputs::rows(Axis axis, Index columns, Law law, bool gradient, Index times) {
     const std::string name = next("field");
     laws[name] = std::move(law);
-    return b.input(name, {axis, 1}, columns, gradient);
+    return b.input(name, {axis, times}, columns, gradient);
 }
 
 Value OperationInputs::parameter(Index size, Law law) {
@@ -58,7 +59,8 @@ double from_clamp(double u) { // away from ±0.5
 constexpr std::array activations{
     std::pair{Activation::silu, "silu"},       std::pair{Activation::gelu, "gelu"},
     std::pair{Activation::sigmoid, "sigmoid"}, std::pair{Activation::tanh, "tanh"},
-    std::pair{Activation::relu, "relu"},       std::pair{Activation::none, "none"}};
+    std::pair{Activation::relu, "relu"},       std::pair{Activation::leaky_relu, "leaky_relu"},
+    std::pair{Activation::none, "none"}};
 
 // A contraction like that of a tensor product: blocks of w channels, several terms on one output
 // block, an input block read twice, an input block and an output block that no term touches.
@@ -97,9 +99,10 @@ std::vector<ops::NormTerm> norm_terms(Index w) {
     return {{0, w, 1, true}, {w, 2, 1, true}, {w + 2, w, 3, false}, {4 * w + 2, 1, 5, false}};
 }
 
-Value batch_norm(In& in, bool training) {
+Value batch_norm(In& in, bool training, Index times = 1) {
     const Index n = in.width;
-    const Value x = in.rows(Axis::node, n, [](double u) { return 0.4 + u; });
+    const Value x = in.rows(
+        Axis::node, n, [](double u) { return 0.4 + u; }, true, times);
     const ops::BatchNormState state{in.state({n}, {}), in.state({n}, positive),
                                     in.state({}, [](double) { return 3.0; })};
     return ops::batch_norm(in.b, x, in.parameter(n), in.parameter(n), state,
@@ -113,6 +116,11 @@ Value spectral(In& in, int iterations) {
                                         weight, in.state({n + 1}, positive), in.state({n}, positive), n + 1,
                                         n, iterations);
 }
+
+// Parts of 3 numbers or 3 times to 2, with a row of zeros.
+const ops::TimeMap three_to_two{2, 3, {0, 0, 0, 0.5, -1.5, 2}};
+// All of in[0], and differences to it.
+const ops::TimeMap by_differences{3, 3, {1, 0, 0, 0, 0.7, -1.1, 0.2, 0, 1.3}, true};
 
 std::vector<OperationCase> make_table() {
     std::vector<OperationCase> t;
@@ -152,7 +160,8 @@ std::vector<OperationCase> make_table() {
         const Activation k = kind;
         // Slopes next to saturation are differences of numbers near 1 in float: not asked for here.
         const bool saturates = k == Activation::tanh || k == Activation::sigmoid;
-        const Law law = k == Activation::relu ? Law(from_kink) : (saturates ? Law{} : Law(wide));
+        const bool kinked = k == Activation::relu || k == Activation::leaky_relu;
+        const Law law = kinked ? Law(from_kink) : (saturates ? Law{} : Law(wide));
         t.push_back({std::string("activation/") + name,
                      [=](In& in) { return ops::activation(in.b, in.rows(Axis::node, in.width, law), k); }});
     }
@@ -287,6 +296,37 @@ std::vector<OperationCase> make_table() {
                                                .sender_factor = 2,
                                                .activation = Activation::gelu});
                  }});
+    const auto nodes_at = [](In& in, Index times) { return in.rows(Axis::node, in.width, {}, true, times); };
+    const auto edges_at = [](In& in, Index times) { return in.rows(Axis::edge, in.width, {}, true, times); };
+    t.push_back({"gather/times", [=](In& in) {
+                     const Value x = nodes_at(in, 3);
+                     return ops::gather(in.b, {.at_receiver = x,
+                                               .at_sender = x,
+                                               .on_edge = edges_at(in, 3),
+                                               .sender_factor = -1,
+                                               .activation = Activation::silu});
+                 }});
+    t.push_back(
+        {"sum_at_receiver/times", [=](In& in) { return ops::sum_at_receiver(in.b, edges_at(in, 2)); }});
+    t.push_back({"sum_at_sender/times", [=](In& in) { return ops::sum_at_sender(in.b, edges_at(in, 2)); }});
+    t.push_back(
+        {"mean_at_receiver/times", [=](In& in) { return ops::mean_at_receiver(in.b, edges_at(in, 2)); }});
+    t.push_back(
+        {"mean_over_graph/times", [=](In& in) { return ops::mean_over_graph(in.b, nodes_at(in, 4)); }});
+    t.push_back({"to_nodes/times",
+                 [](In& in) { return ops::to_nodes(in.b, in.rows(Axis::graph, in.width, {}, true, 3)); }});
+    t.push_back(
+        {"mix_times", [=](In& in) { return ops::mix_times(in.b, nodes_at(in, 3), three_to_two, 2); }});
+    t.push_back({"mix_times/columns", [=](In& in) { // parts that are columns, out as one row
+                     return ops::mix_times(in.b, in.rows(Axis::edge, 3 * in.width), three_to_two, 1);
+                 }});
+    t.push_back({"mix_times/differences",
+                 [=](In& in) { return ops::mix_times(in.b, nodes_at(in, 3), by_differences, 1); }});
+    t.push_back({"repeat_times", [=](In& in) { return ops::repeat_times(in.b, node(in), 4); }});
+    t.push_back({"last_times", [=](In& in) { return ops::last_times(in.b, nodes_at(in, 4), 2); }});
+    t.push_back({"with_time_columns", [=](In& in) {
+                     return ops::with_time_columns(in.b, node(in), 3, {0.1, -2, 0.3, 0.4, 5, 0.6});
+                 }});
     t.push_back({"sum_at_receiver", [=](In& in) { return ops::sum_at_receiver(in.b, edge(in)); }});
     t.push_back({"sum_at_sender", [=](In& in) { return ops::sum_at_sender(in.b, edge(in)); }});
     t.push_back({"mean_at_receiver", [=](In& in) { return ops::mean_at_receiver(in.b, edge(in)); }});
@@ -332,6 +372,7 @@ std::vector<OperationCase> make_table() {
                  {},
                  {1, 3, 8, 18}});
     t.push_back({"batch_norm", [](In& in) { return batch_norm(in, true); }});
+    t.push_back({"batch_norm/times", [](In& in) { return batch_norm(in, true, 3); }});
     t.push_back({"batch_norm/evaluation", [](In& in) { return batch_norm(in, false); }});
     // Evaluation: u and v do not depend on the weight, so that differences see the whole slope.
     t.push_back({"divide_by_spectral_norm", [](In& in) { return spectral(in, 0); }});
@@ -449,6 +490,27 @@ std::vector<WrongOperation> make_wrong() {
                  [=](In& in) { ops::gather(in.b, {.at_sender = node(in), .on_edge = node(in)}); }});
     t.push_back({"gather/columns",
                  [=](In& in) { ops::gather(in.b, {.at_receiver = node(in), .at_sender = node(in, 3)}); }});
+    t.push_back({"gather/times", [=](In& in) {
+                     ops::gather(in.b,
+                                 {.at_receiver = node(in), .at_sender = in.rows(Axis::node, 4, {}, true, 2)});
+                 }});
+    t.push_back({"mix_times/parts", [=](In& in) { ops::mix_times(in.b, node(in), three_to_two, 1); }});
+    t.push_back({"mix_times/entries", [=](In& in) { ops::mix_times(in.b, node(in), {2, 4, {1, 2, 3}}, 1); }});
+    t.push_back({"mix_times/out_times", [=](In& in) { ops::mix_times(in.b, node(in, 3), three_to_two, 4); }});
+    t.push_back(
+        {"mix_times/one_row", [](In& in) { ops::mix_times(in.b, in.parameter(3), three_to_two, 1); }});
+    t.push_back({"repeat_times/times",
+                 [](In& in) { ops::repeat_times(in.b, in.rows(Axis::node, 4, {}, true, 2), 3); }});
+    t.push_back({"last_times/count", [=](In& in) { ops::last_times(in.b, node(in), 2); }});
+    t.push_back({"with_time_columns/table", [=](In& in) {
+                     ops::with_time_columns(in.b, node(in), 2, {1, 2, 3});
+                 }});
+    t.push_back({"block_linear/overlap", [=](In& in) {
+                     ops::block_linear(in.b, {node(in)}, in.parameter(12),
+                                       {4,
+                                        {{0, 0, 1, 3, Terms{{0, 0, 0, {0, 3, 1, 4, 3}}}},
+                                         {2, 0, 1, 2, Terms{{0, 0, 0, {0, 3, 1, 4, 2}}}}}});
+                 }});
     t.push_back({"sum_at_receiver/extent", [=](In& in) { ops::sum_at_receiver(in.b, node(in)); }});
     t.push_back({"sum_at_sender/extent", [=](In& in) { ops::sum_at_sender(in.b, node(in)); }});
     t.push_back({"mean_at_receiver/extent", [=](In& in) { ops::mean_at_receiver(in.b, node(in)); }});

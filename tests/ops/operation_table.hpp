@@ -20,7 +20,7 @@ class OperationInputs {
 public:
     OperationInputs(Builder& builder, Index columns) : b(builder), width(columns) {}
 
-    Value rows(Axis axis, Index columns, Law law = {}, bool gradient = true);
+    Value rows(Axis axis, Index columns, Law law = {}, bool gradient = true, Index times = 1);
     Value fixed(Axis axis, Index columns, Law law = {}) { return rows(axis, columns, std::move(law), false); }
     Value parameter(Index size, Law law = {});
     Value control(double value);

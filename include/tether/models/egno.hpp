@@ -35,6 +35,13 @@ private:
     EgnoSettings settings_;
 };
 
+// (x - mean, v) convolved along time with one complex 2x2 matrix per frequency, shared by x, y and z.
+struct EgnoMotion {
+    Value x, v;
+};
+EgnoMotion egno_time_convolution(Builder& b, const std::string& name, const EgnoMotion& m, Value mean,
+                                 Index modes);
+
 // One message layer, for tests of its own: new h and x from h, x, v and edge features of any times.
 struct EgnoLayerState {
     Value h, x;
