@@ -1,6 +1,7 @@
 #include "tether/run/description.hpp"
 
 #include "tether/core/text.hpp"
+#include "tether/run/turning.hpp"
 
 #include <fmt/format.h>
 
@@ -54,7 +55,7 @@ RunDescription describe_setup(const Setup& setup) {
     d.headline = headline_of(setup);
     d.symmetry = {{"relative", "1", "equivariance error relative to the output, as trained"},
                   {"relative_projected", "1", "equivariance error relative to the output, gamma = 0"}};
-    d.more = {{"data_file", setup.set.path}, {"group", setup.set.group.name()}};
+    d.more = {{"data_file", setup.set.path}, {"group", group_text(setup.set.group)}};
     if (const std::vector<std::string> names = unreached_sites(*setup.network); !names.empty()) {
         d.more.emplace_back("sites_without_task_gradient", join(names, ", "));
     }
