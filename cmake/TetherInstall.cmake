@@ -30,3 +30,7 @@ write_basic_package_version_file(tetherConfigVersion.cmake COMPATIBILITY SameMin
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tetherConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/tetherConfigVersion.cmake
               ${CMAKE_CURRENT_LIST_DIR}/TetherPackages.cmake
         DESTINATION ${tether_package_folder})
+
+# Batch scripts, where `tether sweep submit` looks for them.
+install(PROGRAMS slurm/submit slurm/run.sbatch DESTINATION ${CMAKE_INSTALL_DATADIR}/tether/slurm)
+install(FILES slurm/site.example.sh DESTINATION ${CMAKE_INSTALL_DATADIR}/tether/slurm)

@@ -28,7 +28,8 @@ Usage usage() {
         .meaning =
             "Shows what runs are doing: state, progress, rate, time left, last losses, range of the degrees "
             "of symmetry (gamma) and multipliers (lambda), and who writes them. RUN is a run folder, its "
-            "run.h5, or a folder of runs. States: waiting (of a sweep, not begun), running, starting (no run file yet), stopped (goes on "
+            "run.h5, or a folder of runs. States: waiting (of a sweep, not begun), running, starting (no run "
+            "file yet), stopped (goes on "
             "with the same train command), killed (likewise; it had no time to say so), complete, failed, "
             "unreadable. Runs that cannot be read are named on stderr; exit code 3 where none can.",
         .positional = "RUN...",

@@ -9,6 +9,7 @@
 #include "tether/core/text.hpp"
 #include "tether/run/signals.hpp"
 #include "tether/run/sweep_executor.hpp"
+#include "tether/run/sweep_slurm.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -47,6 +48,20 @@ std::string this_program() {
     std::error_code error;
     const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
     return error ? "tether" : path.string();
+}
+
+// What Slurm holds; where it cannot be asked that is said once, and the folders tell the rest.
+std::set<std::string> queue_of(const Manifest& manifest, std::string& unknown) {
+    if (!unknown.empty()) {
+        return {};
+    }
+    try {
+        return run::queued_runs(manifest);
+    } catch (const Error& problem) {
+        unknown = problem.what();
+        log::info("{}", unknown);
+        return {};
+    }
 }
 
 int plan(std::span<const std::string> arguments) {
@@ -165,9 +180,10 @@ int status(std::span<const std::string> arguments) {
     }
     const Manifest manifest = open_sweep(a.positional().front());
     const Ledger ledger(manifest);
+    std::string unknown;
     const auto watch = a.real("--watch", 0.1, 1e6);
     for (;;) {
-        const std::vector<LedgerRow> rows = ledger.rows();
+        const std::vector<LedgerRow> rows = ledger.rows(queue_of(manifest, unknown));
         if (watch && ::isatty(STDOUT_FILENO) != 0) {
             fmt::print("\033[H\033[2J");
         }
@@ -224,6 +240,109 @@ int retry(std::span<const std::string> arguments) {
     return 0;
 }
 
+int submit(std::span<const std::string> arguments) {
+    const Arguments a(
+        {.command = "sweep submit",
+         .meaning =
+             "Hands the runs that are due to Slurm, as job arrays cut to its largest size. Submitting again "
+             "is "
+             "always safe: what is queued, running, complete or failed for good is left out. Words behind -- "
+             "go to sbatch.",
+         .positional = "DIR",
+         .least = 1,
+         .most = -1,
+         .flags = {{.name = "--site", .value = "FILE", .meaning = "site file (default: slurm/site.sh)"},
+                   {.name = "--at-once", .value = "K", .meaning = "runs at once (default: as Slurm likes)"},
+                   as_frozen},
+         .example = "tether sweep submit sweeps/methods --site slurm/site.sh --at-once 8 -- --time=2:00:00"},
+        arguments);
+    if (a.help_shown()) {
+        return 0;
+    }
+    const Manifest manifest = open_sweep(a.positional().front());
+    run::SubmitOptions options;
+    options.program = this_program();
+    options.scripts = run::slurm_scripts(options.program);
+    options.site = a.value_or("--site", "slurm/site.sh");
+    options.at_once = a.integer_or("--at-once", 0, 1, 1'000'000);
+    options.sbatch = {a.positional().begin() + 1, a.positional().end()};
+    manifest.check_unchanged(!a.has("--as-frozen"));
+    const std::vector<run::Submission> done = run::submit_sweep(manifest, options);
+    for (const run::Submission& s : done) {
+        fmt::print("job {}: {} runs ({})\n", s.job_id, s.runs, s.job_name);
+    }
+    if (done.empty()) {
+        fmt::print("nothing to submit; {}\n",
+                   ledger_summary(Ledger(manifest).rows(run::queued_runs(manifest))));
+    }
+    return 0;
+}
+
+int cancel(std::span<const std::string> arguments) {
+    const Arguments a({.command = "sweep cancel",
+                       .meaning =
+                           "Stops a sweep: takes its jobs out of Slurm's queue and tells `sweep run` of this "
+                           "machine to stop. Trainings checkpoint where they are given the time. Nothing is "
+                           "lost: run or submit goes on.",
+                       .positional = "DIR",
+                       .least = 1,
+                       .most = 1,
+                       .flags = {},
+                       .example = "tether sweep cancel sweeps/methods"},
+                      arguments);
+    if (a.help_shown()) {
+        return 0;
+    }
+    const Manifest manifest = open_sweep(a.positional().front());
+    const std::vector<std::string> jobs = run::cancel_submissions(manifest);
+    const run::StoppedExecutors here = run::stop_executors(manifest);
+    fmt::print("cancelled {} jobs of Slurm, stopped {} on this machine\n", jobs.size(), here.stopped);
+    for (const std::string& host : here.elsewhere) {
+        log::info("a `sweep run` on {} may go on; cancel it there", host);
+    }
+    return 0;
+}
+
+// For batch scripts: one attempt at one run, its begin and its end.
+int attempt(std::span<const std::string> arguments) {
+    const Arguments a(
+        {.command = "sweep attempt",
+         .meaning = "For batch scripts (slurm/run.sbatch): notes in the ledger that an attempt at a run "
+                    "begins, and prints `job FILE`, or `skip STATE` where nothing is left to do; notes "
+                    "how it ended, and prints the state.",
+         .positional = "DIR RUN",
+         .least = 2,
+         .most = 2,
+         .flags = {{.name = "--begin", .value = "WHO", .meaning = "it begins; who does it"},
+                   {.name = "--end", .value = "CODE", .meaning = "it ended with this exit code"},
+                   {.name = "--log", .value = "FILE", .meaning = "what it said"},
+                   {.name = "--from", .value = "BYTE", .meaning = "where its part of the log begins"}},
+         .example = "tether sweep attempt sweeps/methods 0007 --begin \"slurm 42_7\""},
+        arguments);
+    if (a.help_shown()) {
+        return 0;
+    }
+    check(a.has("--begin") != a.has("--end"), "tether sweep attempt: expected either --begin or --end");
+    const Manifest manifest = open_sweep(a.positional()[0]);
+    const run::PlannedRun& run = manifest.find(a.positional()[1]);
+    const Ledger ledger(manifest);
+    if (a.has("--end")) {
+        const auto code = static_cast<int>(a.integer_or("--end", 0, 0, 255));
+        const bool worked = ledger.record_end(run, code, a.value_or("--log", ""),
+                                              a.integer_or("--from", 0, 0, Index{1} << 60));
+        fmt::print("{}\n", worked ? run::state_name(ledger.row(run).state) : "refused");
+        return 0;
+    }
+    const LedgerRow row = ledger.row(run);
+    if (row.state == run::SweepState::complete || row.state == run::SweepState::failed) {
+        fmt::print("skip {}\n", run::state_name(row.state));
+        return 0;
+    }
+    ledger.record_begin(run, *a.value("--begin"));
+    fmt::print("job {}\n", manifest.job_file_of(run));
+    return 0;
+}
+
 struct Sub {
     const char* name;
     const char* meaning;
@@ -232,8 +351,11 @@ struct Sub {
 
 constexpr Sub subs[] = {{"plan", "freeze a sweep file into a folder", plan},
                         {"run", "work through it on this machine", run_here},
+                        {"submit", "hand it to Slurm", submit},
                         {"status", "the state of every run", status},
-                        {"retry", "let failed runs be run again", retry}};
+                        {"retry", "let failed runs be run again", retry},
+                        {"cancel", "stop it, here and under Slurm", cancel},
+                        {"attempt", "for batch scripts: note begin or end of a run", attempt}};
 
 } // namespace
 

@@ -43,6 +43,9 @@ Usage train_usage() {
               .value = "NAME",
               .meaning = "cpu (default) or cuda",
               .words = {"cpu", "cuda"}},
+             {.name = "--local-data",
+              .value = "DIR",
+              .meaning = "copy the data file to this folder of every node's own disk, read it there"},
              {.name = "--check", .meaning = "look for NaN after every operation and name it (slow)"},
              {.name = "--dry-run", .meaning = "print parameters, work and memory of a step, train nothing"},
              {.name = "--print-job", .meaning = "print the resolved job"},
@@ -93,6 +96,7 @@ int train_command(std::span<const std::string> arguments) {
     options.stop_after = a.integer_or("--stop-after", 0, 1, Index{1} << 60);
     options.max_wall = a.real("--max-wall", 0, 1e9);
     options.watchdog = std::chrono::seconds(a.integer_or("--watchdog", 300, 1, 1'000'000));
+    options.local_data = a.value_or("--local-data", "");
     options.checking = a.has("--check") ? Checking::debug : Checking::none;
     const run::Job job = run::read_job(a.positional().front(), a.values("--set"));
     if (a.has("--print-job")) {

@@ -36,9 +36,12 @@ std::unique_ptr<Network> make_network(const Job& job, const methods::Method& met
     return std::make_unique<Network>(std::move(model), method);
 }
 
-data::GraphSet open_data(const Job& job) {
+data::GraphSet open_data(const Job& job, const std::string& data_copy) {
     Settings settings = job.data;
-    return data::open_data_set(job.data.set, job.data_file(), settings);
+    const std::string file = job.data_file();
+    data::GraphSet set = data::open_data_set(job.data.set, data_copy.empty() ? file : data_copy, settings);
+    set.path = file; // what messages and the run file name stays when the copy is gone
+    return set;
 }
 
 namespace {
@@ -71,8 +74,8 @@ double one_over_terms(const Setup& setup, std::span<const Index> samples, Extent
 
 } // namespace
 
-Setup::Setup(Job j)
-    : job(std::move(j)), set(open_data(job)), method(methods::make_method(job.method_settings())) {
+Setup::Setup(Job j, const std::string& data_copy)
+    : job(std::move(j)), set(open_data(job, data_copy)), method(methods::make_method(job.method_settings())) {
     network = make_network(job, *method);
     const std::vector<Index>& train = set.samples(data::Split::train);
     check(!train.empty(), ExitCode::data, "{}: no training samples", set.path);

@@ -98,6 +98,12 @@ long long size_of(const std::string& path) {
     _exit(static_cast<int>(ExitCode::usage));
 }
 
+// Says by its name and its lock that a process of this machine works on the sweep.
+constexpr std::string_view executor_prefix = "executor.";
+std::string executor_file(const Manifest& manifest) {
+    return fmt::format("{}/claims/{}{}.{}", manifest.directory(), executor_prefix, ::getpid(), host_name());
+}
+
 class Executor {
 public:
     Executor(const Manifest& manifest, const ExecutorOptions& options)
@@ -106,7 +112,11 @@ public:
         at_once_ = options.at_once > 0 ? options.at_once : std::max(1, cores / std::max(1, options.threads));
         memory_mb_ = options.memory_mb > 0 ? options.memory_mb : 0.9 * free_memory_mb();
         rows_ = ledger_.rows();
+        check(self_.taken(), ExitCode::storage, "{}: is locked by another process", executor_file(manifest));
     }
+    ~Executor() { ::unlink(executor_file(manifest_).c_str()); }
+    Executor(const Executor&) = delete;
+    Executor& operator=(const Executor&) = delete;
 
     int run() {
         Signals::install();
@@ -279,6 +289,7 @@ private:
     const Manifest& manifest_;
     const ExecutorOptions& options_;
     Ledger ledger_;
+    Claim self_{executor_file(manifest_)}; // this process lives
     int at_once_ = 1;
     double memory_mb_ = 0;
     std::vector<LedgerRow> rows_;
@@ -308,6 +319,28 @@ double free_memory_mb() {
         free = std::min(free, (limit - number_in(group + "current")) / 1048576);
     }
     return std::max(0.0, free);
+}
+
+StoppedExecutors stop_executors(const Manifest& manifest) {
+    StoppedExecutors out;
+    std::error_code error;
+    for (const auto& item : std::filesystem::directory_iterator(manifest.directory() + "/claims", error)) {
+        const std::string name = item.path().filename().string();
+        if (!name.starts_with(executor_prefix)) {
+            continue;
+        }
+        char* end = nullptr;
+        const long pid = std::strtol(name.c_str() + executor_prefix.size(), &end, 10);
+        const std::string host = *end == '.' ? end + 1 : "";
+        if (host != host_name()) {
+            out.elsewhere.push_back(host);
+        } else if (Claim(item.path().string()).taken()) {
+            std::filesystem::remove(item.path(), error); // of one that was killed
+        } else if (pid > 0 && ::kill(static_cast<pid_t>(pid), SIGTERM) == 0) {
+            ++out.stopped;
+        }
+    }
+    return out;
 }
 
 int execute_sweep(const Manifest& manifest, const ExecutorOptions& options) {

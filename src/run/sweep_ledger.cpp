@@ -172,8 +172,8 @@ std::string last_error(const std::string& log_file, long long from) {
     file.seekg(std::max<std::streamoff>({0, size - tail, from}));
     std::string found;
     for (std::string line; std::getline(file, line);) {
-        if (const std::size_t at = line.find("error: "); at != std::string::npos && at <= 40) {
-            found = line.substr(at + 7, 2000);
+        if (line.starts_with("error: ")) { // a launcher's own lines begin with its name
+            found = line.substr(7, 2000);
         }
     }
     return found;

@@ -7,6 +7,7 @@
 #include "tether/parallel/lanes.hpp"
 #include "tether/parallel/thread_team.hpp"
 #include "tether/run/description.hpp"
+#include "tether/run/local_data.hpp"
 #include "tether/run/provenance.hpp"
 #include "tether/run/signals.hpp"
 
@@ -70,7 +71,8 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
     parallel::Cast cast = parallel::assign_roles(world, place);
     const int worker_ranks = dedicated ? world.size() - 1 : world.size();
     const int role_rank = dedicated ? world.size() - 1 : 0;
-    Setup setup{Job(job)};
+    Setup setup(Job(job),
+                options.local_data.empty() ? "" : local_copy(job.data_file(), options.local_data, world));
     check_ranks_agree(job, setup, world);
     const int threads = options.threads > 0 ? options.threads : default_threads(world);
 

@@ -181,6 +181,24 @@ TEST(SweepRun, changed_files_and_wrong_folders_are_refused) {
     EXPECT_EQ(word.err.rfind("error: ", 0), 0U) << word.err;
 }
 
+TEST(SweepRun, cancel_stops_the_executor_of_this_machine) {
+    const SmallSweep sweep(1'000'000);
+    Process process(sweep.command(), sweep.folder.path());
+    while (sweep.status()["counts"]["running"] < 2) {
+        ASSERT_TRUE(process.running()) << process.wait().err;
+        std::this_thread::sleep_for(20ms);
+    }
+    const Outcome cancelled = tether({"sweep", "cancel", sweep.place()}, sweep.folder.path());
+    EXPECT_EQ(cancelled.code, 0) << cancelled.err;
+    EXPECT_EQ(cancelled.out, "cancelled 0 jobs of Slurm, stopped 1 on this machine\n");
+    EXPECT_EQ(process.wait(60s).code, 75);
+    const auto now = sweep.status();
+    EXPECT_EQ(now["counts"]["running"], 0);
+    EXPECT_EQ(now["counts"]["failed"], 0) << now.dump(1);
+    const Outcome none = tether({"sweep", "cancel", sweep.place()}, sweep.folder.path());
+    EXPECT_EQ(none.out, "cancelled 0 jobs of Slurm, stopped 0 on this machine\n");
+}
+
 class SweepRunRanks : public testing::Test {
     void SetUp() override {
         if (!mpi_available()) {

@@ -16,7 +16,8 @@ namespace tether::run {
 // The model under the method; Error(usage) where they do not fit.
 [[nodiscard]] std::unique_ptr<Network> make_network(const Job& job, const methods::Method& method);
 
-[[nodiscard]] data::GraphSet open_data(const Job& job);
+// From data_copy where that is given: a copy of the job's data file (nearer to the reader).
+[[nodiscard]] data::GraphSet open_data(const Job& job, const std::string& data_copy = {});
 
 // Everything a job needs before the first step.
 struct Setup {
@@ -25,7 +26,7 @@ struct Setup {
     std::unique_ptr<methods::Method> method;
     std::unique_ptr<Network> network;
 
-    explicit Setup(Job job);
+    explicit Setup(Job job, const std::string& data_copy = {});
 
     [[nodiscard]] data::BatchOrder batch_order() const;
     [[nodiscard]] Index steps_per_epoch() const;

@@ -28,6 +28,13 @@ struct ExecutorOptions {
 // (13 where a signal ended it).
 [[nodiscard]] int execute_sweep(const Manifest& manifest, const ExecutorOptions& options);
 
+// Tells every executor of this sweep on this machine to stop (as SIGTERM does).
+struct StoppedExecutors {
+    int stopped = 0;
+    std::vector<std::string> elsewhere; // machines where others may be at work
+};
+[[nodiscard]] StoppedExecutors stop_executors(const Manifest& manifest);
+
 // Free memory by the system and by the limits of this process's control group.
 [[nodiscard]] double free_memory_mb();
 

@@ -22,6 +22,7 @@ struct TrainOptions {
     std::optional<double> max_wall; // seconds
     std::chrono::seconds watchdog{300};
     Checking checking = Checking::none;
+    std::string local_data; // folder on every node's own disk; the data are copied there and read from there
 };
 
 struct TrainResult {
