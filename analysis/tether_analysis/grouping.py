@@ -108,6 +108,12 @@ def _differences(trees: Sequence[Mapping[str, Any]], weights: Sequence[int] | No
     keys vary and weights are given, only departures from what most have are told, and those values once."""
     names = sorted({name for tree in trees for name in tree})
     varying = [name for name in names if len({json.dumps(tree.get(name), sort_keys=True) for tree in trees}) > 1]
+    # What only some have, and all of these alike, follows from another key (the optimiser's own keys).
+    chosen = [name for name in varying if all(name in tree for tree in trees)
+              or len({json.dumps(tree[name], sort_keys=True) for tree in trees if name in tree}) > 1]
+    told_apart = {json.dumps([tree.get(name) for name in chosen], sort_keys=True, default=str) for tree in trees}
+    if len(told_apart) == len({json.dumps([tree.get(name) for name in varying], default=str) for tree in trees}):
+        varying = chosen
     usual: dict[str, Any] = {}
     if weights is not None and len(varying) > 1:
         for name in varying:
@@ -132,7 +138,8 @@ def _in_order(value: Any) -> tuple[int, float, str]:
 def _name_groups(family: Family) -> None:
     """Orders the groups of a family and says what tells each from others of its model and method."""
     rank = {name: position for position, name in enumerate(ORDER)}
-    names = sorted({name for group in family.groups for name in group.keys})
+    names = sorted({name for group in family.groups for name in group.keys},
+                   key=lambda name: (sum(name not in group.keys for group in family.groups), name))
     family.groups.sort(key=lambda group: (group.model, rank.get(group.method, len(rank)), group.method,
                                           [_in_order(group.keys.get(name, "")) for name in names]))
     by_method: dict[tuple[str, str], list[Group]] = {}

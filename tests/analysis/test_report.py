@@ -98,6 +98,26 @@ class Reports(unittest.TestCase):
             self.assertEqual(group.baseline.keys["data.train"], group.keys["data.train"])
             self.assertIn(f"data.train {group.keys['data.train']}", group.label)
 
+    def test_labels_tell_what_differs_and_no_more(self) -> None:
+        for name, options in {"a": {"dual": "adam"}, "b": {"dual": "nupi"}, "c": {"dual": "sgd"}}.items():
+            write_run(self.top / name, "ace", epochs=10, **options)
+        (family,) = families([open_run(self.top / name) for name in "cba"])
+        self.assertEqual([group.label for group in family.groups],
+                         [f"SEGNN ACE, dual.optimizer {word}" for word in ("adam", "nupi", "sgd")])
+        self.assertEqual(family.usual, [])
+        for name, options in {"d": {"dual_lr": 8e-4}, "e": {"dual_lr": 1e-4}, "f": {"dual_lr": 8e-4}}.items():
+            write_run(self.top / name, "ace", seed=50 + ord(name), epochs=10, **options)
+        (family,) = families([open_run(self.top / name) for name in "abdef"])
+        self.assertEqual([group.label for group in family.groups],
+                         ["SEGNN ACE", "SEGNN ACE, dual.lr 0.0001", "SEGNN ACE, dual.optimizer nupi"])
+        self.assertEqual(family.usual, ["SEGNN ACE: dual.lr 0.0008, dual.optimizer adam"])
+
+    def test_keys_that_follow_from_another_are_not_told(self) -> None:
+        from tether_analysis.grouping import _differences
+        trees = [{"o": "adam", "eps": 1e-8}, {"o": "nupi", "kp": 300.0}, {"o": "sgd"}]
+        self.assertEqual(_differences(trees)[0], ["o adam", "o nupi", "o sgd"])
+        self.assertEqual(_differences([{"o": "a"}, {"o": "a", "kp": 3}])[0], ["", "kp 3"], "else nothing would tell them")
+
     def test_result_table_is_the_runs_own_figures(self) -> None:
         seeds = (42, 43, 44)
         runs = self.runs(*[("strict", seed) for seed in seeds], *[("ace", seed) for seed in seeds])
