@@ -65,11 +65,23 @@ std::array<std::vector<SparseEntry>, 3> matrices(const Representation& r, Bracke
 
 template <class T>
 double dot(const T* a, const T* b, Index n) {
-    double sum = 0;
-    for (Index i = 0; i < n; ++i) {
-        sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    constexpr Index parts = 16; // independent chains, always added in the same order
+    double sum[parts] = {};
+    Index i = 0;
+    for (; i + parts <= n; i += parts) {
+        for (Index k = 0; k < parts; ++k) {
+            sum[k] += static_cast<double>(a[i + k]) * static_cast<double>(b[i + k]);
+        }
     }
-    return sum;
+    for (Index k = 0; i + k < n; ++k) {
+        sum[k] += static_cast<double>(a[i + k]) * static_cast<double>(b[i + k]);
+    }
+    for (Index width = parts / 2; width > 0; width /= 2) {
+        for (Index k = 0; k < width; ++k) {
+            sum[k] += sum[k + width];
+        }
+    }
+    return sum[0];
 }
 
 // to = W x
@@ -97,10 +109,10 @@ BracketSite::BracketSite(const std::vector<Representation>& in, const Representa
     auto input = matrices(joined(in), bracket);
     auto output = matrices(out, bracket);
     for (std::size_t a = 0; a < 3; ++a) {
-        pairs_[a].in = std::move(input[a]);
-        pairs_[a].out = std::move(output[a]);
+        pairs_[a].in = diagonals(input[a]);
+        pairs_[a].out = diagonals(output[a]);
         pairs_[a].row_active.assign(static_cast<std::size_t>(out_), false);
-        for (const SparseEntry& e : pairs_[a].out) {
+        for (const SparseEntry& e : output[a]) {
             pairs_[a].row_active[static_cast<std::size_t>(e.row)] = true;
         }
     }
@@ -110,8 +122,10 @@ BracketSite::BracketSite(const std::vector<Representation>& in, const Representa
 void BracketSite::find_ranges() {
     std::vector<int> pattern(static_cast<std::size_t>(in()), 0);
     for (std::size_t a = 0; a < 3; ++a) {
-        for (const SparseEntry& e : pairs_[a].in) {
-            pattern[static_cast<std::size_t>(e.column)] |= 1 << a;
+        for (const Diagonal& d : pairs_[a].in) {
+            for (Index k = 0; k < d.count; ++k) {
+                pattern[static_cast<std::size_t>(d.column + k)] |= 1 << a;
+            }
         }
     }
     for (Index k = 0; k < in(); ++k) {
@@ -132,23 +146,47 @@ void BracketSite::find_ranges() {
     }
 }
 
+std::vector<BracketSite::Diagonal> BracketSite::diagonals(const std::vector<SparseEntry>& entries) {
+    std::vector<Diagonal> all;
+    for (const SparseEntry& e : entries) {
+        const auto known = std::ranges::find_if(all, [&](const Diagonal& d) {
+            return d.row + d.count == e.row && d.column + d.count == e.column && d.value == e.value;
+        });
+        if (known == all.end()) {
+            all.push_back({e.row, e.column, 1, e.value});
+        } else {
+            ++known->count;
+        }
+    }
+    return all;
+}
+
 template <class T>
-void BracketSite::brackets(const Pair& pair, const T* weight, T* to) const {
+void BracketSite::times_in(const Pair& pair, const T* weight, T* to) const {
     const Index n = in();
     std::fill_n(to, out_ * n, T(0));
     for (Index row = 0; row < out_; ++row) {
-        const T* w = weight + row * n;
-        T* b = to + row * n;
-        for (const SparseEntry& e : pair.in) {
-            b[e.column] += static_cast<T>(e.value) * w[e.row];
+        for (const Diagonal& d : pair.in) {
+            const T* w = weight + row * n + d.row;
+            T* x = to + row * n + d.column;
+            const T value = static_cast<T>(d.value);
+            for (Index k = 0; k < d.count; ++k) {
+                x[k] += value * w[k];
+            }
         }
     }
-    for (const SparseEntry& e : pair.out) {
-        const T* w = weight + e.column * n;
-        T* b = to + e.row * n;
-        const T value = static_cast<T>(e.value);
-        for (Index j = 0; j < n; ++j) {
-            b[j] -= value * w[j];
+}
+
+template <class T>
+void BracketSite::subtract_out(const Pair& pair, const T* x, T* to) const {
+    const Index n = in();
+    for (const Diagonal& d : pair.out) {
+        // Rows d.row + k of `to` and d.column + k of x: both are one stretch of memory.
+        const T* from = x + d.column * n;
+        T* y = to + d.row * n;
+        const T value = static_cast<T>(d.value);
+        for (Index k = 0; k < d.count * n; ++k) {
+            y[k] -= value * from[k];
         }
     }
 }
@@ -159,21 +197,25 @@ BracketSite::Sums BracketSite::evaluate(const T* weight, const T* bias, const T*
     const Index n = in();
     const Index area = out_ * n;
     // G packed by pairs of ranges, so that products may leave out ranges that are zero.
-    std::vector<Index> pack_offset;
+    std::array<Index, most_ranges * most_ranges> pack_offset{};
     Index packed_size = 0;
+    std::size_t pack = 0;
     for (const Range& rows : ranges_) {
         for (const Range& columns : ranges_) {
-            pack_offset.push_back(packed_size);
+            pack_offset[pack++] = packed_size;
             packed_size += (device::packed_size<T>(rows.count, columns.count) + 15) / 16 * 16;
         }
     }
-    scratch.resize(
-        std::max(scratch.size(), static_cast<std::size_t>(n * n + packed_size + 2 * area + 2 * out_)));
+    const auto needed = static_cast<std::size_t>(n * n + packed_size + 3 * area + 2 * out_);
+    if (scratch.size() < needed) {
+        scratch.resize(needed);
+    }
     T* const matrix = scratch.data();
     T* const packed = matrix + n * n;
-    T* const b = packed + packed_size; // B_a
+    T* const b = packed + packed_size; // W A_a, then B_a
     T* const p = b + area;             // P_a
-    T* const c = p + area;             // c_a
+    T* const q = p + area;             // W G
+    T* const c = q + area;             // c_a
     T* const bm = c + out_;            // B_a m, W m
     layout_.expand(moments, matrix);
     const T* m = moments + layout_.sum_offset();
@@ -184,64 +226,56 @@ BracketSite::Sums BracketSite::evaluate(const T* weight, const T* bias, const T*
                          ranges_[j].count, packed + pack_offset[i * ranges_.size() + j]);
         }
     }
-    // result[first .. first + count) rows = left G; `active` null: all ranges.
-    const auto times_gram = [&](const T* left, Index first, Index count, const std::vector<bool>* active,
-                                T* result) {
+    // Rows [first, first + count) of left G; of left's columns the ranges `used` are read, of G's the ranges
+    // `wanted` are computed; null: all.
+    const auto times_gram = [&](const T* left, Index first, Index count, const std::vector<bool>* used,
+                                const std::vector<bool>* wanted, T* result) {
         std::array<device::ProductTerm<T>, most_ranges> terms{};
         for (std::size_t j = 0; j < ranges_.size(); ++j) {
-            if (active != nullptr && !(*active)[j]) {
+            if (wanted != nullptr && !(*wanted)[j]) {
                 continue;
             }
-            std::size_t used = 0;
+            std::size_t count_used = 0;
             for (std::size_t i = 0; i < ranges_.size(); ++i) {
-                if (active == nullptr || (*active)[i]) {
-                    terms[used++] = {left + first * n + ranges_[i].first, n, ranges_[i].count,
-                                     packed + pack_offset[i * ranges_.size() + j]};
+                if (used == nullptr || (*used)[i]) {
+                    terms[count_used++] = {left + first * n + ranges_[i].first, n, ranges_[i].count,
+                                           packed + pack_offset[i * ranges_.size() + j]};
                 }
             }
-            device::multiply<T>(count, std::span<const device::ProductTerm<T>>(terms.data(), used),
+            device::multiply<T>(count, std::span<const device::ProductTerm<T>>(terms.data(), count_used),
                                 ranges_[j].count, result + first * n + ranges_[j].first, n, nullptr, false);
         }
     };
 
     Sums sums;
     const bool has_bias = bias != nullptr;
-    times_gram(weight, 0, out_, nullptr, to.size_weight);
-    if (has_bias) {
-        add_outer(bias, m, out_, n, to.size_weight);
-        apply(weight, out_, n, m, bm);
-    }
-    sums.size = dot(to.size_weight, weight, area);
-    for (Index i = 0; has_bias && i < out_; ++i) {
-        const double wm = static_cast<double>(bm[i]) + rows * static_cast<double>(bias[i]);
-        sums.size += static_cast<double>(bias[i]) * wm;
-        to.size_bias[i] = static_cast<T>(2 * wm);
-    }
-    for (Index i = 0; i < area; ++i) {
-        to.size_weight[i] *= T(2);
-    }
-
+    const bool constant = has_bias && bias_in_bracket_;
+    times_gram(weight, 0, out_, nullptr, nullptr, q);
     std::fill_n(to.lie_weight, area, T(0));
     if (has_bias) {
         std::fill_n(to.lie_bias, out_, T(0));
     }
-    const bool constant = has_bias && bias_in_bracket_;
     for (const Pair& pair : pairs_) {
-        brackets(pair, weight, b);
+        times_in(pair, weight, b);
         std::fill_n(p, area, T(0));
         for (Index row = 0; row < out_;) {
+            // Rows that A'_a does not touch: B_a is W A_a there, and only its own columns are read below.
             const bool active = pair.row_active[static_cast<std::size_t>(row)];
             Index end = row;
             while (end < out_ && pair.row_active[static_cast<std::size_t>(end)] == active) {
                 ++end;
             }
-            times_gram(b, row, end - row, active ? nullptr : &pair.range_active, p);
+            times_gram(b, row, end - row, &pair.range_active, active ? nullptr : &pair.range_active, p);
             row = end;
         }
+        subtract_out(pair, q, p);
+        subtract_out(pair, weight, b);
         if (constant) {
             std::copy_n(bias, out_, c);
-            for (const SparseEntry& e : pair.out) {
-                c[e.row] -= static_cast<T>(e.value) * bias[e.column];
+            for (const Diagonal& d : pair.out) {
+                for (Index k = 0; k < d.count; ++k) {
+                    c[d.row + k] -= static_cast<T>(d.value) * bias[d.column + k];
+                }
             }
             add_outer(c, m, out_, n, p);
             apply(b, out_, n, m, bm);
@@ -251,26 +285,45 @@ BracketSite::Sums BracketSite::evaluate(const T* weight, const T* bias, const T*
                 bm[i] = static_cast<T>(2 * r); // gradient of c_a
                 to.lie_bias[i] += bm[i];
             }
-            for (const SparseEntry& e : pair.out) {
-                to.lie_bias[e.column] -= static_cast<T>(e.value) * bm[e.row];
+            for (const Diagonal& d : pair.out) {
+                for (Index k = 0; k < d.count; ++k) {
+                    to.lie_bias[d.column + k] -= static_cast<T>(d.value) * bm[d.row + k];
+                }
             }
         }
         sums.lie += dot(p, b, area);
         for (Index row = 0; row < out_; ++row) {
-            const T* from = p + row * n;
-            T* gradient = to.lie_weight + row * n;
-            for (const SparseEntry& e : pair.in) {
-                gradient[e.row] += static_cast<T>(2 * e.value) * from[e.column];
+            for (const Diagonal& d : pair.in) {
+                const T* from = p + row * n + d.column;
+                T* gradient = to.lie_weight + row * n + d.row;
+                const T value = static_cast<T>(2 * d.value);
+                for (Index k = 0; k < d.count; ++k) {
+                    gradient[k] += value * from[k];
+                }
             }
         }
-        for (const SparseEntry& e : pair.out) {
-            const T* from = p + e.row * n;
-            T* gradient = to.lie_weight + e.column * n;
-            const T value = static_cast<T>(2 * e.value);
-            for (Index j = 0; j < n; ++j) {
-                gradient[j] -= value * from[j];
+        for (const Diagonal& d : pair.out) {
+            const T* from = p + d.row * n;
+            T* gradient = to.lie_weight + d.column * n;
+            const T value = static_cast<T>(2 * d.value);
+            for (Index k = 0; k < d.count * n; ++k) {
+                gradient[k] -= value * from[k];
             }
         }
+    }
+
+    if (has_bias) {
+        add_outer(bias, m, out_, n, q);
+        apply(weight, out_, n, m, bm);
+    }
+    sums.size = dot(q, weight, area);
+    for (Index i = 0; has_bias && i < out_; ++i) {
+        const double wm = static_cast<double>(bm[i]) + rows * static_cast<double>(bias[i]);
+        sums.size += static_cast<double>(bias[i]) * wm;
+        to.size_bias[i] = static_cast<T>(2 * wm);
+    }
+    for (Index i = 0; i < area; ++i) {
+        to.size_weight[i] = 2 * q[i];
     }
     return sums;
 }

@@ -10,7 +10,7 @@
 namespace tether::ops {
 namespace {
 
-constexpr Index block_columns = 64; // of the products below the diagonal
+constexpr Index block_columns = 32; // of the products below the diagonal
 
 class Gram : public OpOf<Gram> {
 public:
@@ -84,15 +84,21 @@ GramLayout::GramLayout(const std::vector<Index>& widths) {
 
 template <class T>
 void GramLayout::expand(const T* entries, T* matrix) const {
+    constexpr Index tile = 16; // whole cache lines on both sides of a transposition
     for (const Block& block : blocks_) {
         const T* from = entries + block.offset;
         for (Index i = 0; i < block.rows; ++i) {
-            for (Index j = 0; j < block.columns; ++j, ++from) {
-                const Index row = block.row + i;
-                const Index column = block.column + j;
-                if (row >= column) { // both halves of a block on the diagonal are computed: one is used
-                    matrix[row * width_ + column] = *from;
-                    matrix[column * width_ + row] = *from;
+            std::copy_n(from + i * block.columns, block.columns,
+                        matrix + (block.row + i) * width_ + block.column);
+        }
+        // The block on the diagonal is whole; what lies below it is mirrored.
+        const Index below = block.row == block.column ? std::min(block.rows, block.columns) : 0;
+        for (Index i0 = below; i0 < block.rows; i0 += tile) {
+            const Index i1 = std::min(i0 + tile, block.rows);
+            for (Index j = 0; j < block.columns; ++j) {
+                T* to = matrix + (block.column + j) * width_ + block.row;
+                for (Index i = i0; i < i1; ++i) {
+                    to[i] = from[i * block.columns + j];
                 }
             }
         }

@@ -4,8 +4,8 @@
 // A_a and A'_a the generators on input and output (exact form, c_a = 0). The released form puts other
 // sparse matrices in their place and c_a = b - A'_a b. With G = sum x xᵀ, m = sum x, n rows:
 //   P_a = B_a G + c_a mᵀ,  dLD/dW = 2 sum_a (P_a A_aᵀ - A'_aᵀ P_a),  dLD/dc_a = 2 (B_a m + n c_a).
-// The derivative of a root at 0 is taken as 0. Cost once per step: three products of W's size with G,
-// of which blocks that are zero by symmetry are left out.
+// The derivative of a root at 0 is taken as 0. Cost once per step: W G, and (W A_a) G of which what is zero
+// by symmetry or read by nobody is left out; P_a = (W A_a) G - A'_a (W G) + c_a mᵀ.
 #pragma once
 
 #include "tether/ops/gram.hpp"
@@ -43,16 +43,24 @@ public:
                   std::vector<T>& scratch) const;
 
 private:
+    struct Diagonal { // entries (row + k, column + k), k < count, of one value
+        Index row, column, count;
+        double value;
+    };
+    [[nodiscard]] static std::vector<Diagonal> diagonals(const std::vector<symmetry::SparseEntry>& entries);
     struct Pair { // A_a and A'_a
-        std::vector<symmetry::SparseEntry> in, out;
+        std::vector<Diagonal> in, out;
         std::vector<bool> row_active;   // rows of A'_a with entries
         std::vector<bool> range_active; // ranges of columns in which A_a has entries
     };
     struct Range {
         Index first, count;
     };
+    // to = W A_a, and to -= A'_a x for x of W's shape.
     template <class T>
-    void brackets(const Pair& pair, const T* weight, T* to) const;
+    void times_in(const Pair& pair, const T* weight, T* to) const;
+    template <class T>
+    void subtract_out(const Pair& pair, const T* x, T* to) const;
     void find_ranges();
 
     Index out_;
