@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 DETAILED = 24  # curves of gates and multipliers by run in one task; beyond, those of the first seeds
 
 PROVENANCE = (("git_commit", "git commit"), ("tether_version", "tether version"), ("compiler", "compiler"),
-              ("libraries", "libraries"), ("job_hash", "job hash"), ("seed", "seed"), ("hosts", "hosts"),
+              ("libraries", "libraries"), ("job_hash", "job hash"), ("group", "symmetry group"), ("seed", "seed"), ("hosts", "hosts"),
               ("processor", "processor"), ("instruction_set", "instruction set"), ("devices", "devices"),
               ("ranks", "ranks"), ("threads", "threads"), ("started", "started"), ("written", "written"),
               ("restarts", "restarts"), ("data_sha256", "data SHA-256"), ("state_sha256", "state SHA-256"))
@@ -212,6 +212,12 @@ def _swept(family: Family, key: str, numbered: Numbered, scale: float, label: st
     return "\n".join(out)
 
 
+def _group_of(family: Family) -> str:
+    """The symmetry group under which errors are measured, where the run files say it."""
+    told = {str(run.meta["group"]) for group in family.groups for run in group.runs if run.meta.get("group")}
+    return escape(told.pop()) if len(told) == 1 else "the symmetry group"
+
+
 def _family(family: Family, key: str, numbered: Numbered) -> str:
     scale, label = tables.scale_of(family)
     batch = [f'<h2 id="{key}">{escape(family.title[:1].upper() + family.title[1:])}</h2>']
@@ -230,7 +236,7 @@ def _family(family: Family, key: str, numbered: Numbered) -> str:
     error = figures.symmetry(family, key + "s", figures.symmetry_units(family))
     if error:
         batch.append("<h3>Equivariance error</h3>" + _figure(error, numbered.label(
-            "Figure", "Mean over outputs and random group elements of ‖f(gx) − g f(x)‖. Projected networks show "
+            "Figure", f"Mean over outputs and random elements of {_group_of(family)} of ‖f(gx) − g f(x)‖. Projected networks show "
             "rounding only." + (" The constants of the bound are estimated on a batch."
                                 if any(entry.label == "estimated bound" for entry in error.legend) else "")
             + ("" if len(panels) <= figures.PANELS else f" {figures.PANELS} of {len(panels)} configurations."))))

@@ -95,11 +95,11 @@ def ranked_sites(group: Group, name: str) -> style.Picture | None:
     found = late(group.counted())
     if found is None:
         return None
-    columns = [column for column in ("lambda", "gamma", "slack") if column in found.means]
+    columns = list(found.means)
     figure, axes = style.new_figure(len(columns), height=0.9 + 0.24 * max(4, len(found.sites)), sharey=True)
     order = found.ranked()
     shown = {"lambda": ("multiplier λ", style.CYCLE[0]), "gamma": ("gate γ", style.CYCLE[1]),
-             "slack": ("slack u", style.CYCLE[2])}
+             "slack": ("slack u", style.CYCLE[2]), "branch_ratio": ("branch ratio ‖free‖ / ‖equivariant‖", style.CYCLE[3])}
     for panel, column in zip(axes, columns):
         _bars(panel, found, column, order, shown[column][1])
         panel.set_title(shown[column][0])

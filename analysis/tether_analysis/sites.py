@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .grouping import Group
-from .run_file import Run
+from .run_file import Run, Table
 from .style import Array
 
-COLUMNS = ("lambda", "gamma", "slack")
+COLUMNS = ("lambda", "gamma", "slack", "branch_ratio")  # of whatever table has a column a site
 LATE = 0.25
 
 
 def _stretch(run: Run, column: str, begin: float, end: float) -> Array | None:
     """Rows of a part of training [rows, sites]; None where there is nothing but NaN."""
-    values = np.asarray(run.table("/constraint").get(column), dtype=float)
-    if values.ndim != 2 or values.shape[1] == 0 or values.shape[1] != len(run.sites):
+    table = next((table for table in run.tables.values() if column in table.columns), Table())
+    values = np.asarray(table.get(column), dtype=float)
+    if values.ndim != 2 or values.size == 0 or values.shape[1] != len(run.sites):
         return None
     first = min(int(begin * len(values)), len(values) - 1)
     part = values[first:max(first + 1, round(end * len(values)))]

@@ -259,8 +259,8 @@ def sites_by_price(group: Group) -> TableText | None:
     found = late(group.counted())
     if found is None:
         return None
-    columns = [column for column in ("lambda", "gamma", "slack") if column in found.means]
-    names = {"lambda": "λ", "gamma": "γ", "slack": "u"}
+    columns = list(found.means)
+    names = {"lambda": "λ", "gamma": "γ", "slack": "u", "branch_ratio": "branch ratio"}
     out = TableText([Cell("site", kind="text")] + [cell for column in columns for cell in
                                                    (Cell(names[column]), Cell(f"swing of {names[column]}"))])
     for site in found.ranked():

@@ -118,10 +118,10 @@ class RunFiles(unittest.TestCase):
             return open_run(path, tables, summary)
 
         with mock.patch("tether_analysis.careful.open_run", reads_badly):
-            runs = open_runs(folders, patience_s=2)
+            runs = open_runs(folders, patience_s=4)
         self.assertEqual([run.condition for run in runs], ["unreadable", "unreadable", "complete"])
         self.assertIn("crashed", runs[0].problems[0])
-        self.assertIn("more than 2 s", runs[1].problems[0])
+        self.assertIn("more than 4 s", runs[1].problems[0])
 
     def test_folder_without_run_file(self) -> None:
         (self.top / "a").mkdir()

@@ -15,7 +15,7 @@ from tether_analysis.grouping import Family, families
 from tether_analysis.report import command
 from tether_analysis.sites import late, oscillation
 from tether_analysis.sweep_figures import equal_samples, lines, scaling, sensitivity, step_ms, title_of, varying_numbers
-from tether_analysis.tables import oscillations
+from tether_analysis.tables import oscillations, sites_by_price
 
 
 class Page(HTMLParser):
@@ -124,6 +124,18 @@ class Sweeps(unittest.TestCase):
         found = oscillation(self.family().groups[0])
         self.assertAlmostEqual(found.late, 1e-3, delta=1e-4)
         self.assertAlmostEqual(found.mean, 0.3, delta=0.01)
+
+    def test_branch_ratios_stand_beside_multipliers(self) -> None:
+        import h5py
+        import numpy as np
+        folder = write_run(self.top / "a", "ace", 42, epochs=20)
+        with h5py.File(folder / "run.h5", "r+", libver="latest") as file:
+            data = file.create_dataset("/symmetry/branch_ratio", data=np.full((4, 8), 0.25), maxshape=(None, 8), chunks=True)
+            data.attrs["units"] = "1"
+            data.attrs["long_name"] = "size of the free branch over that of the equivariant one"
+        table = sites_by_price(self.family().groups[0])
+        self.assertEqual(table.head[-2].text, "branch ratio")
+        self.assertEqual({row[-2].sort for row in table.rows}, {0.25})
 
     def test_late_values_are_means_over_seeds(self) -> None:
         for seed in (42, 43):
