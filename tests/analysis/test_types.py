@@ -10,7 +10,7 @@ import support
 
 
 class Types(unittest.TestCase):
-    @unittest.skipUnless(importlib.util.find_spec("mypy"), "mypy is missing (pip install mypy)")
+    @unittest.skipUnless(importlib.util.find_spec("mypy") and importlib.util.find_spec("mypy.main"), "mypy is missing (pip install mypy)")
     def test_package_is_typed(self) -> None:
         done = subprocess.run([sys.executable, "-m", "mypy", "--cache-dir", support.ROOT / "build" / "mypy"],
                               cwd=support.ROOT / "analysis", capture_output=True, text=True, check=False)
