@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 import support
-from tether_analysis import find_runs, open_run
+from tether_analysis import find_runs, open_run, open_sweep
 from tether_analysis.grouping import families
 from tether_analysis.page import write_page
 
@@ -46,6 +46,28 @@ class TrainedRuns(unittest.TestCase):
         text = write_page(runs, [family], "two")
         for said in ("slack u", "equivariance error", "Where the time goes", "charged N-body"):
             self.assertIn(said, text)
+
+    def test_sweep_from_its_plan_to_its_page(self) -> None:
+        settings = "\n".join(SHORT)
+        (self.top / "methods.toml").write_text(
+            f'name = "methods"\nbase = "{support.ROOT}/jobs/quick.toml"\nseeds = [42, 43]\n[set]\n{settings}\n'
+            'model.hidden = "8x0e+8x1o"\nmodel.layers = 1\ntrain.epochs = 1\ntrain.evaluate_every = 1\n'
+            '[grid]\nmethod.name = ["strict", "ace"]\n')
+        folder = self.top / "sweep"
+        for words in (("plan", self.top / "methods.toml", "--out", folder, "--bench-steps", "0"), ("run", folder)):
+            if words[0] == "run":
+                planned = open_sweep(folder)
+                self.assertEqual([run.condition for run in planned.runs], ["waiting"] * 4)
+                self.assertEqual(sorted(run.method for run in planned.runs), ["ace", "ace", "strict", "strict"])
+            done = subprocess.run([PROGRAM, "sweep", *words], capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        sweep = open_sweep(folder, whole=True)
+        self.assertEqual((sweep.name, sweep.problems, sweep.named()), ("methods", [], []))
+        self.assertEqual({run.labels["seed"] for run in sweep.runs}, {"42", "43"})
+        (family,) = families(sweep.runs)
+        self.assertEqual([(group.label, len(group.runs)) for group in family.groups],
+                         [("SEGNN strict", 2), ("SEGNN ACE", 2)])
+        self.assertIn("against strict", write_page(sweep.runs, [family], "methods"))
 
     def test_killed_run_is_named_and_its_rows_are_there(self) -> None:
         with subprocess.Popen(self.train("train.epochs=1000", "train.evaluate_every=1"), stdout=subprocess.DEVNULL,
