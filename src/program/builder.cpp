@@ -309,6 +309,17 @@ void Builder::differentiate(Value loss) {
     for (const auto& [id, parts] : written_) {
         const ValueInfo& p = program_.values[static_cast<std::size_t>(id)];
         program_.reached.emplace_back(p.offset, p.offset + p.columns);
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            if (parts[i]) {
+                continue;
+            }
+            const Index at = p.offset + static_cast<Index>(i);
+            if (!program_.unwritten.empty() && program_.unwritten.back().second == at) {
+                ++program_.unwritten.back().second;
+            } else {
+                program_.unwritten.emplace_back(at, at + 1);
+            }
+        }
     }
     std::ranges::sort(program_.reached);
     std::vector<std::pair<Index, Index>> merged;

@@ -170,6 +170,10 @@ void Engine<T>::run_thread(int thread, const Fill& fill) {
         w.executor->run_nodes(w.part, environment, 0, forward);
         w.times.forward += seconds_since(clock);
         w.executor->run_nodes(w.part, environment, forward, nodes);
+        // What the method added after the reduction of the step before must go.
+        for (const auto& [begin, end] : network_.training().unwritten) {
+            std::fill(current + begin, current + end, T(0));
+        }
         w.executor->copy_sums(current + network_.trained_size());
         w.times.backward += seconds_since(clock);
         // Binary counter over groups: the same tree as over lanes.

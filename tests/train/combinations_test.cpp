@@ -7,6 +7,7 @@
 #include "tether/methods/method.hpp"
 #include "tether/models/registry.hpp"
 #include "tether/run/setup.hpp"
+#include "tether/run/stored_run.hpp"
 
 #include <gtest/gtest.h>
 

@@ -78,8 +78,11 @@ struct Program {
     std::vector<std::pair<std::string, Value>> sums; // one-row values summed over all lanes of the batch
     std::vector<WeightView> packed;                  // weights to pack before a step
     std::vector<std::pair<Index, Index>> reached;    // ranges of parameters that the loss reaches, ascending
-    Index extra_gradient = 0;                        // elements of all extra gradients
-    bool exchanges = false;                          // contains sums over all lanes in its middle
+    // Ranges of the parameters reached whose elements no node gives a gradient (weights that only meet
+    // zeros): it is 0, and whoever runs the program has to see to it.
+    std::vector<std::pair<Index, Index>> unwritten;
+    Index extra_gradient = 0; // elements of all extra gradients
+    bool exchanges = false;   // contains sums over all lanes in its middle
 
     [[nodiscard]] const ValueInfo& info(Value v) const { return values[static_cast<std::size_t>(v.id)]; }
     [[nodiscard]] Index sum_columns() const;                         // total columns of `sums`
