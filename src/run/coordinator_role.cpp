@@ -161,6 +161,9 @@ void RunCoordinator::on_result(std::span<const double> report) {
             std::vector<double> slack = report_.u;
             slack.resize(sites, nan);
             file_->append_constraint(report_.step, report_.gamma, lambda, slack);
+            if (const auto weights = std::as_const(*state_).control().tasks(); !weights.empty()) {
+                file_->append_tasks(report_.step, weights[0], weights[1]); // of the step to come
+            }
             file_->append_timing({report_.step, time_sum_[0], time_sum_[1], time_sum_[2], time_sum_[3],
                                   time_sum_[4], time_sum_[5], time_sum_[6], time_sum_[7], time_sum_[8]});
             file_->set_steps(report_.step);

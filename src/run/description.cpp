@@ -51,6 +51,7 @@ RunDescription describe_setup(const Setup& setup) {
     d.parameters_equivariant = parameters.count(ParameterKind::equivariant);
     d.parameters_free = parameters.count(ParameterKind::free) + parameters.count(ParameterKind::gate);
     d.sites = setup.network->site_names();
+    d.task_weights = setup.network->tasks().weighted();
     d.out_of_distribution = !setup.set.samples(data::Split::out_of_distribution).empty();
     d.headline = headline_of(setup);
     d.symmetry = {{"relative", "1", "equivariance error relative to the output, as trained"},

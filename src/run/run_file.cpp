@@ -97,9 +97,9 @@ void RunFileWriter::append_constraint(Index step, std::span<const double> gamma,
 void RunFileWriter::append_evaluation(Split split, Index step, double projected, double relaxed,
                                       const Extra& extra) {
     const std::size_t table =
-        split == Split::validation ? validation : (split == Split::test ? test : outside);
-    check(table < impl_->tables.size(), "{}: no table for data out of distribution was declared",
-          impl_->path);
+        split == Split::validation
+            ? validation
+            : (split == Split::test ? test : impl_->position("/eval/out_of_distribution"));
     impl_->append_scalars(table, step, {projected, relaxed}, impl_->description.metrics, extra);
 }
 
@@ -108,6 +108,10 @@ void RunFileWriter::append_symmetry(const SymmetryRow& row, const Extra& extra) 
         symmetry, row.step,
         {row.error_mean, row.error_max, row.bound, row.projected_error_mean, row.projected_error_max},
         impl_->description.symmetry, extra);
+}
+
+void RunFileWriter::append_tasks(Index step, double weight, double turned_weight) {
+    impl_->append_scalars(impl_->position("/tasks"), step, {weight, turned_weight}, {}, {});
 }
 
 void RunFileWriter::append_timing(const TimingRow& row) {

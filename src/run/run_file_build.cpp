@@ -144,6 +144,12 @@ void RunFileWriter::Impl::begin_swmr() {
     place.path = path;
 }
 
+std::size_t RunFileWriter::Impl::position(const std::string& group) const {
+    const auto found = std::ranges::find(tables, group, [](const OpenTable& t) { return t.layout.group; });
+    check(found != tables.end(), "{}: no table {} was declared", path, group);
+    return static_cast<std::size_t>(found - tables.begin());
+}
+
 void RunFileWriter::Impl::append(std::size_t index, Index step,
                                  std::span<const std::span<const double>> columns) {
     OpenTable& table = tables[index];

@@ -8,7 +8,7 @@
 namespace tether::run {
 
 // Positions in run_file_tables().
-enum TablePosition : std::size_t { train, constraint, validation, test, symmetry, timing, outside };
+enum TablePosition : std::size_t { train, constraint, validation, test, symmetry, timing };
 
 // One table's open datasets and the rows that wait for commit().
 struct OpenTable {
@@ -47,6 +47,8 @@ struct RunFileWriter::Impl {
     void close() noexcept;
     void give_up();
     [[nodiscard]] int descriptor() const;
+    // Of a table that only some descriptions have.
+    [[nodiscard]] std::size_t position(const std::string& group) const;
     [[nodiscard]] Index width(const Column& column) const {
         return column.per_site ? static_cast<Index>(description.sites.size()) : 1;
     }

@@ -67,6 +67,11 @@ std::vector<Table> run_file_tables(const RunDescription& description) {
     if (description.out_of_distribution) {
         tables.push_back(evaluation("out_of_distribution", description));
     }
+    if (description.task_weights) {
+        tables.push_back({"/tasks",
+                          {step(), number("weight", "1", "weight of the loss on the samples as they are"),
+                           number("turned_weight", "1", "weight of the loss on turned samples")}});
+    }
     return tables;
 }
 

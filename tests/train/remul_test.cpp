@@ -43,7 +43,9 @@ TEST(Remul, the_second_task_teaches_the_symmetry) {
                             {"data.file=" + folder.file("g4.h5"), "data.batch=50", "model.hidden=24",
                              "model.heads=4", "model.blocks=1", "primal.lr=3e-3", "train.steps=400",
                              "train.epochs=200", "train.evaluate_every=200", "train.equivariance_samples=3"}};
-    const auto outside = [](const Record& r) { return r.columns.at("/eval/out_of_distribution/relaxed").back(); };
+    const auto outside = [](const Record& r) {
+        return r.columns.at("/eval/out_of_distribution/relaxed").back();
+    };
     const auto error = [](const Record& r) { return r.columns.at("/symmetry/relative").back(); };
     const Record without = train(training, folder.file("free"));
     const Record with = train(training.with({"method.name=remul"}), folder.file("remul"));
@@ -70,7 +72,16 @@ TEST_F(RemulRanks, placement_changes_no_bit_of_balanced_weights) {
         const Record other = train(training, folder.file("place" + std::to_string(i)), places[i]);
         EXPECT_EQ(difference(other, first), "") << places[i].describe();
     }
+    // The weights are logged, move, and keep their sum; constant ones do neither.
+    const auto& weight = first.columns.at("/tasks/weight");
+    const auto& turned = first.columns.at("/tasks/turned_weight");
+    ASSERT_EQ(weight.size(), first.columns.at("/train/step").size());
+    EXPECT_NE(weight.front(), weight.back());
+    for (std::size_t i = 0; i < weight.size(); ++i) {
+        EXPECT_NEAR(weight[i] + turned[i], 2, 1e-12);
+    }
     const Record constant = train(backbone("transformer"), folder.file("constant"));
+    EXPECT_EQ(constant.columns.at("/tasks/weight"), std::vector<double>(weight.size(), 1.0));
     EXPECT_NE(constant.state_sha256, first.state_sha256) << "the weights do not follow the gradients";
 }
 

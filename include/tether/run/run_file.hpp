@@ -69,6 +69,7 @@ public:
     void append_evaluation(Split split, Index step, double projected, double relaxed,
                            const Extra& extra = {});
     void append_symmetry(const SymmetryRow& row, const Extra& extra = {});
+    void append_tasks(Index step, double weight, double turned_weight);
     void append_timing(const TimingRow& row);
 
     // Written with the next commit().

@@ -75,6 +75,7 @@ struct RunDescription {
     std::vector<Quantity> symmetry;   // further datasets of /symmetry
     std::string output_units = "1";   // of equivariance errors and their bound
     bool out_of_distribution = false; // there is /eval/out_of_distribution beside /eval/test
+    bool task_weights = false;        // there is /tasks
 };
 
 // The tables of a run with this description, in the order of /live/committed.
