@@ -103,6 +103,41 @@ TEST(Collate, EveryLaneOfEveryCutIsRight) {
     EXPECT_EQ(wide.lane_begin[at(static_cast<Index>(Axis::edge))], (std::vector<Index>{0, 4, 16}));
 }
 
+// The divisor is that of the whole global batch, in whatever lanes a sample lies; other fields stay.
+TEST(Collate, DividesByTheMaximumOfTheWholeBatch) {
+    GraphSet plain = small_set();
+    plain.finish();
+    GraphSet set = small_set();
+    set.fields[0].over_batch_maximum = true; // x, [10 x 2], from 100 upwards
+    set.finish();
+    const std::vector<int> fields = set.field_numbers(std::vector<std::string>{"x", "weight"});
+    for (const std::vector<Index>& samples : {std::vector<Index>{3, 0, 2, 1}, {0, 1, 0}, {2}}) {
+        double most = 0;
+        for (const Index s : samples) {
+            const auto first = plain.fields[0].values.begin();
+            most = std::max(most, *std::max_element(first + 2 * plain.node_begin[at(s)],
+                                                    first + 2 * plain.node_begin[at(s) + 1]));
+        }
+        for (const Index lanes : {1, 4}) {
+            for (Index lane = 0; lane < lanes; ++lane) {
+                BatchPart<double> part, as_is;
+                collate(set, fields, samples, lanes, lane, 1, part);
+                collate(plain, fields, samples, lanes, lane, 1, as_is);
+                for (double& value : as_is.field[0]) {
+                    value /= most;
+                }
+                EXPECT_EQ(part.field, as_is.field);
+            }
+        }
+    }
+    // A batch that is zero all over stays so.
+    std::ranges::fill(set.fields[0].values, 0.0);
+    set.finish();
+    BatchPart<float> part;
+    collate(set, fields, std::vector<Index>{1}, 1, 0, 1, part);
+    EXPECT_EQ(part.field[0], std::vector<float>(6, 0.0F));
+}
+
 TEST(Collate, AWarmPartKeepsItsMemory) {
     GraphSet set = small_set();
     set.finish();
