@@ -13,6 +13,7 @@ namespace {
 class LayerNormBackward : public OpOf<LayerNormBackward> {
 public:
     [[nodiscard]] std::string_view name() const override { return "layer_norm_backward"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index n = r.out_columns(0);
@@ -31,6 +32,7 @@ class LayerNorm : public OpOf<LayerNorm> {
 public:
     explicit LayerNorm(double eps) : eps_(eps) {}
     [[nodiscard]] std::string_view name() const override { return "layer_norm"; }
+    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index n = r.out_columns(0);
