@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <unistd.h>
 
@@ -113,8 +114,11 @@ RunCoordinator::~RunCoordinator() { log::set_file(""); }
 
 const std::vector<double>& RunCoordinator::answer(std::span<const double> report) {
     check(!report.empty(), ExitCode::peer, "empty report");
-    check(!folder_.lease_lost(), ExitCode::usage, "{}: another process has taken over this run",
-          folder_.path());
+    if (folder_.lease_lost()) {
+        check(std::filesystem::exists(folder_.path()), ExitCode::storage, "{}: the run folder is gone",
+              folder_.path());
+        fail(ExitCode::usage, "{}: another process has taken over this run", folder_.path());
+    }
     switch (static_cast<Report>(static_cast<int>(report[0]))) {
     case Report::step:
         on_result(report);

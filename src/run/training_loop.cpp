@@ -6,6 +6,7 @@
 #include "tether/run/clock.hpp"
 #include "tether/run/engine.hpp"
 #include "tether/run/evaluation.hpp"
+#include "tether/run/fault_injection.hpp"
 #include "tether/run/filling.hpp"
 #include "tether/run/signals.hpp"
 #include "tether/run/training_state.hpp"
@@ -144,6 +145,7 @@ private:
             engine_.request_stop();
         }
         watchdog_.phase("step", step_);
+        fault_.strike(workers_.rank(), step_, std::span<T>(engine_.trained()));
         const std::span<const Index> samples = order_.batch(step_);
         filler_.begin(step_, samples);
         engine_.compute(fill_, setup_.loss_factor_of(samples), control_);
@@ -317,6 +319,7 @@ private:
     JobClock clock_;
     StepReport report_;
     std::vector<double> message_;
+    FaultInjection fault_ = FaultInjection::from_environment();
     Clock::time_point started_, last_checkpoint_;
     Index last_checkpoint_step_ = 0;
 };

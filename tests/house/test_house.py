@@ -52,13 +52,13 @@ class House(unittest.TestCase):
     def test_commands_of_the_readme_are_there(self) -> None:
         text = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
         named = set(re.findall(r"(?<![\w/.-])((?:jobs|tests|scripts|analysis|cmake|data|slurm|\.ci)/[\w./-]*\w)", text))
-        made = {"data/nbody.h5", "data/gravity.h5"}
+        made = {"slurm/site.sh", "data/nbody.h5", "data/gravity.h5"}
         for name in sorted(named - made):
             with self.subTest(name=name):
                 self.assertTrue((ROOT / name).exists(), f"{name} is named but not there")
 
     def test_scripts_are_executable_and_valid(self) -> None:
-        for name in ("jobs/run", "tests/run", ".ci/run", "scripts/prepare", "scripts/check"):
+        for name in ("jobs/run", "tests/run", ".ci/run", "scripts/prepare", "scripts/check", "slurm/submit"):
             path = ROOT / name
             self.assertTrue(path.stat().st_mode & 0o111, name)
             self.assertEqual(subprocess.run(["bash", "-n", path], check=False).returncode, 0, name)

@@ -1,0 +1,30 @@
+// Three hundred kills over ranks and moments: alone, with threads, on two ranks, with a coordinator of
+// its own. Nothing is lost: every training ends as one that was never killed. TETHER_KILLS asks for more.
+#include "tests/train/kills.hpp"
+
+#include <gtest/gtest.h>
+
+namespace tether::test {
+namespace {
+
+TEST(Kills, three_hundred_over_ranks_and_moments) {
+    const int all = wanted_kills(300);
+    const auto share = [&](int percent) { return (all * percent + 99) / 100; };
+    const auto tiny = [](const std::string& job) {
+        return small(job, 300).with(
+            {"model.hidden=" + std::string(job.starts_with("egnn") ? "4" : "2x0e+2x1o"), "data.train=40",
+             "data.validation=8", "data.test=8", "log.checkpoint_every_steps=25",
+             "train.equivariance_samples=0"});
+    };
+    expect_kills_do_no_harm(tiny("egnn_ace"), {}, share(60), 21);
+    expect_kills_do_no_harm(tiny("segnn_ace_resilient"), {.threads = 2}, share(25), 22);
+    if (mpi_available()) {
+        expect_kills_do_no_harm(tiny("egnn_ace"), {.ranks = 2}, share(8), 23);
+        expect_kills_do_no_harm(tiny("egnn_ace_resilient"), {.ranks = 2, .dedicated = true}, share(7), 24);
+    } else {
+        expect_kills_do_no_harm(tiny("egnn_ace_resilient"), {}, share(15), 24);
+    }
+}
+
+} // namespace
+} // namespace tether::test
