@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 #include <unistd.h>
 
@@ -115,7 +114,8 @@ RunCoordinator::~RunCoordinator() { log::set_file(""); }
 const std::vector<double>& RunCoordinator::answer(std::span<const double> report) {
     check(!report.empty(), ExitCode::peer, "empty report");
     if (folder_.lease_lost()) {
-        check(std::filesystem::exists(folder_.path()), ExitCode::storage, "{}: the run folder is gone",
+        check(read_lease(folder_.path()).has_value(), ExitCode::storage,
+              "{}: the folder, or the lease in it, was removed while this run was writing there",
               folder_.path());
         fail(ExitCode::usage, "{}: another process has taken over this run", folder_.path());
     }

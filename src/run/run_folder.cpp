@@ -96,6 +96,19 @@ void RunFolder::open(const std::string& job_toml, LeaseTimes times) {
     }
 }
 
+void RunFolder::tidy() {
+    std::error_code error;
+    const bool left = fs::exists(run_file() + ".part", error) || fs::exists(path_ + "/lease", error);
+    if (left && !lease_is_live(path_)) {
+        try {
+            open(""); // which clears
+        } catch (const Error&) {
+            // Somebody came first, or nothing may be written here: the run is complete all the same.
+        }
+        lease_.reset();
+    }
+}
+
 bool RunFolder::complete() const {
     std::error_code error;
     if (!fs::exists(run_file(), error)) {

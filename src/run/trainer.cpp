@@ -87,6 +87,9 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
         folder = RunFolder::find(options.runs, job.name, job.hash(), options.resume);
         path = folder->path();
         complete = folder->exists() && folder->complete();
+        if (complete) {
+            folder->tidy();
+        }
     }
     path = gather_text(world, path)[static_cast<std::size_t>(role_rank)];
     complete = world.broadcast_value(static_cast<int>(complete), role_rank) != 0;

@@ -68,6 +68,26 @@ TEST(RunFolder, opening_clears_what_killed_writers_left) {
     }
 }
 
+TEST(RunFolder, tidying_clears_a_complete_run_and_leaves_a_clean_one_alone) {
+    const TemporaryFolder runs;
+    RunFolder folder = RunFolder::find(runs.path(), "a", hash, Resume::automatic);
+    folder.open("name = \"a\"\n");
+    folder = RunFolder::find(runs.path(), "a", hash, Resume::automatic); // gives the lease back
+    const auto before = fs::last_write_time(folder.path());
+    folder.tidy();
+    EXPECT_EQ(fs::last_write_time(folder.path()), before);
+    std::ofstream(folder.run_file() + ".part") << "half";
+    folder.tidy();
+    EXPECT_FALSE(fs::exists(folder.run_file() + ".part"));
+    EXPECT_FALSE(fs::exists(folder.path() + "/lease"));
+    {
+        const Lease somebody(folder.path());
+        std::ofstream(folder.run_file() + ".part") << "half";
+        folder.tidy();
+        EXPECT_TRUE(fs::exists(folder.run_file() + ".part")); // of the one at work
+    }
+}
+
 TEST(RunFolder, condition_is_the_truth_after_a_kill) {
     const TemporaryFolder runs;
     int ends[2];

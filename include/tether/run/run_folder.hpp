@@ -28,6 +28,10 @@ public:
     // For the one rank that writes. The log file is left to the caller.
     void open(const std::string& job_toml, LeaseTimes times = {});
 
+    // Of a complete run: removes what a kill in its last moments left behind. Touches nothing where there
+    // is nothing of that kind, or where somebody is still at work.
+    void tidy();
+
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] std::string run_file() const { return path_ + "/run.h5"; }
     [[nodiscard]] std::string checkpoints() const { return path_ + "/checkpoint"; }
