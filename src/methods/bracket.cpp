@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <functional>
 
 namespace tether::methods {
 namespace {
@@ -329,35 +329,64 @@ BracketSite::Sums BracketSite::evaluate(const T* weight, const T* bias, const T*
 }
 
 template <class T>
-double add_bracket_penalty(double kappa, std::span<const BracketTerm<T>> terms, std::vector<T>& scratch) {
-    // All sums first: the roots are taken over the total of all sites.
+double add_bracket_penalty(double kappa, std::span<const BracketTerm<T>> terms, const Parallel* parallel) {
+    // Kept from step to step. All sums first: the roots are taken over the total of all sites.
     thread_local std::vector<T> gradients;
-    Index total = 0;
+    thread_local std::vector<BracketSite::Sums> sums;
+    thread_local std::vector<Index> offset;
+    thread_local std::vector<int> order; // sites with the most work first
+    offset.assign(1, 0);
+    order.clear();
     for (const BracketTerm<T>& t : terms) {
-        total += 2 * (t.site->out() * t.site->in() + t.site->out());
+        order.push_back(static_cast<int>(order.size()));
+        offset.push_back(offset.back() + 2 * (t.site->out() * t.site->in() + t.site->out()));
     }
-    gradients.resize(static_cast<std::size_t>(total));
-    const auto visit = [&](auto&& use) {
-        T* next = gradients.data();
-        for (const BracketTerm<T>& t : terms) {
-            const Index area = t.site->out() * t.site->in();
-            const BracketSite::Gradients<T> g{next, next + area, next + area + t.site->out(),
-                                              next + 2 * area + t.site->out()};
-            use(t, g, area);
-            next += 2 * (area + t.site->out());
+    std::ranges::sort(order, [&](int a, int b) {
+        const Index first = terms[static_cast<std::size_t>(a)].site->in();
+        const Index second = terms[static_cast<std::size_t>(b)].site->in();
+        return first != second ? first > second : a < b;
+    });
+    gradients.resize(static_cast<std::size_t>(offset.back()));
+    sums.resize(terms.size());
+    const auto for_sites = [&](auto&& use) {
+        // Pointers of this thread, for the others.
+        T* const first = gradients.data();
+        const Index* const begin = offset.data();
+        BracketSite::Sums* const to = sums.data();
+        const int* const site = order.data();
+        const auto part = [&, first, begin, to, site](int k) {
+            const auto s = static_cast<std::size_t>(site[k]);
+            const Index rows = terms[s].site->out();
+            const Index area = rows * terms[s].site->in();
+            T* const at = first + begin[s];
+            use(terms[s], BracketSite::Gradients<T>{at, at + area, at + area + rows, at + 2 * area + rows},
+                area, to[s]);
+        };
+        const int count = static_cast<int>(terms.size());
+        if (parallel != nullptr && *parallel) {
+            (*parallel)(count, std::ref(part));
+        } else {
+            for (int k = 0; k < count; ++k) {
+                part(k);
+            }
         }
     };
-    BracketSite::Sums sums;
-    visit([&](const BracketTerm<T>& t, const BracketSite::Gradients<T>& g, Index /*area*/) {
-        const BracketSite::Sums s = t.site->evaluate(t.weight, t.bias, t.moments, g, scratch);
-        sums.lie += s.lie;
-        sums.size += s.size;
+    for_sites([](const BracketTerm<T>& t, const BracketSite::Gradients<T>& g, Index /*area*/,
+                 BracketSite::Sums& to) {
+        thread_local std::vector<T> scratch;
+        to = t.site->evaluate(t.weight, t.bias, t.moments, g, scratch);
     });
-    const double lie = std::sqrt(std::max(0.0, sums.lie));
-    const double size = std::sqrt(std::max(0.0, sums.size));
+    BracketSite::Sums total;
+    for (const BracketSite::Sums& s : sums) {
+        total.lie += s.lie;
+        total.size += s.size;
+    }
+    const double lie = std::sqrt(std::max(0.0, total.lie));
+    const double size = std::sqrt(std::max(0.0, total.size));
     const auto by_lie = static_cast<T>(lie > 0 ? kappa / (2 * lie) : 0.0);
     const auto by_size = static_cast<T>(size > 0 ? kappa / (2 * size) : 0.0);
-    visit([&](const BracketTerm<T>& t, const BracketSite::Gradients<T>& g, Index area) {
+    for_sites([by_lie, by_size](const BracketTerm<T>& t, const BracketSite::Gradients<T>& g, Index area,
+                                BracketSite::Sums& /*sums*/) {
         for (Index i = 0; i < area; ++i) {
             t.weight_gradient[i] += by_lie * g.lie_weight[i] + by_size * g.size_weight[i];
         }
@@ -371,7 +400,7 @@ double add_bracket_penalty(double kappa, std::span<const BracketTerm<T>> terms, 
 #define TETHER_INSTANTIATE(T)                                                                                \
     template BracketSite::Sums BracketSite::evaluate<T>(const T*, const T*, const T*, const Gradients<T>&,   \
                                                         std::vector<T>&) const;                              \
-    template double add_bracket_penalty<T>(double, std::span<const BracketTerm<T>>, std::vector<T>&);
+    template double add_bracket_penalty<T>(double, std::span<const BracketTerm<T>>, const Parallel*);
 TETHER_INSTANTIATE(float)
 TETHER_INSTANTIATE(double)
 

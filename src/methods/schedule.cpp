@@ -64,7 +64,7 @@ public:
         }
         const double kappa = kappa_ * (times_gate_ ? static_cast<double>(r.in(in)[0]) : 1.0);
         const double penalty =
-            add_bracket_penalty<T>(kappa, std::span<const BracketTerm<T>>(terms), *r.scratch);
+            add_bracket_penalty<T>(kappa, std::span<const BracketTerm<T>>(terms), r.parallel);
         if (r.has_out(out)) {
             r.out(out)[0] = static_cast<T>(penalty);
         }

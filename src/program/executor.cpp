@@ -268,6 +268,7 @@ void HostExecutor<T>::run_nodes(const BatchPart<T>& batch, const Environment<T>&
     r.packed = environment.packed;
     r.packed_offset = packed_offset_;
     r.exchange = environment.exchange;
+    r.parallel = environment.parallel;
     r.commits_state = environment.commits_state;
     r.scratch = &scratch_;
     r.sums = &double_sums_;

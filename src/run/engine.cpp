@@ -61,6 +61,16 @@ Engine<T>::Engine(const Network& network, const methods::Method& method, const E
             added_losses_.push_back(v);
         }
     }
+    if (lanes.threads() > 1) {
+        parallel_ = [this](int parts, const std::function<void(int)>& task) {
+            const auto mine = [&](int thread) {
+                for (int part = thread; part < parts; part += team_.size()) {
+                    task(part);
+                }
+            };
+            team_.run(mine);
+        };
+    }
     check(team.size() >= lanes.threads(), "engine: {} threads for {} that have lanes", team.size(),
           lanes.threads());
     lanes_at_once_ = choose_lanes_at_once(settings.lanes_at_once);
@@ -264,8 +274,9 @@ void Engine<T>::compute(const Fill& fill, double factor, const methods::Control&
     // What needed the sums over all lanes; the first thread's executor still holds its values.
     if (const Program& program = network_.training(); program.part_nodes < program.nodes.size()) {
         Worker& w = *workers_.front();
-        w.executor->run_nodes(w.part, environment_of(w, gradient_.data(), false), program.part_nodes,
-                              program.nodes.size());
+        Environment<T> environment = environment_of(w, gradient_.data(), false);
+        environment.parallel = &parallel_;
+        w.executor->run_nodes(w.part, environment, program.part_nodes, program.nodes.size());
     }
     times_.reduce += seconds_since(clock);
 }

@@ -74,6 +74,12 @@ struct Problem {
     std::vector<BracketSite> sites;
     std::vector<Numbers> weight, bias, moments; // no bias: empty
     std::vector<Numbers> weight_gradient, bias_gradient;
+    bool backwards = false; // parts in another order, as several threads may take them
+    Parallel parallel = [](int parts, const std::function<void(int)>& task) {
+        for (int part = parts - 1; part >= 0; --part) {
+            task(part);
+        }
+    };
 
     void add(const std::vector<Representation>& in, const Representation& out, Bracket bracket, Numbers w,
              Numbers b, const Numbers& rows) {
@@ -94,8 +100,7 @@ struct Problem {
             terms.push_back({&sites[s], weight[s].data(), bias[s].empty() ? nullptr : bias[s].data(),
                              moments[s].data(), weight_gradient[s].data(), bias_gradient[s].data()});
         }
-        std::vector<double> scratch;
-        return add_bracket_penalty<double>(kappa, terms, scratch);
+        return add_bracket_penalty<double>(kappa, terms, backwards ? &parallel : nullptr);
     }
     [[nodiscard]] BracketSite::Sums sums(std::size_t s) const {
         Numbers a(weight[s].size()), b(weight[s].size()), c(weight[s].size()), d(weight[s].size());
@@ -247,6 +252,18 @@ TEST(Schedule, gradient_of_the_penalty_is_that_of_finite_differences) {
             }
         }
     }
+}
+
+TEST(Schedule, penalty_does_not_depend_on_who_computes_the_sites) {
+    RandomStream random(16, Purpose::test);
+    Problem problem = random_problem(random, Bracket::released, true);
+    const double penalty = problem.penalty(0.3);
+    const auto weights = problem.weight_gradient;
+    const auto biases = problem.bias_gradient;
+    problem.backwards = true;
+    EXPECT_EQ(problem.penalty(0.3), penalty);
+    EXPECT_EQ(problem.weight_gradient, weights);
+    EXPECT_EQ(problem.bias_gradient, biases);
 }
 
 TEST(Schedule, penalty_at_zero_has_gradient_zero) {

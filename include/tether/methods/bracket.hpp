@@ -9,6 +9,7 @@
 #pragma once
 
 #include "tether/ops/gram.hpp"
+#include "tether/program/run.hpp"
 #include "tether/symmetry/representation.hpp"
 
 #include <array>
@@ -70,8 +71,8 @@ private:
     std::vector<Range> ranges_; // of columns of W with the same zeros in all A_a
 };
 
-// The whole penalty: adds its gradient to those of W and b (null: not wanted, the site is left out)
-// and returns R.
+// The whole penalty: adds its gradient to those of W and b and returns R. `parallel`: whoever runs parts at
+// the same time (program/run.hpp), or null; the numbers are the same.
 template <class T>
 struct BracketTerm {
     const BracketSite* site;
@@ -80,6 +81,6 @@ struct BracketTerm {
 };
 template <class T>
 [[nodiscard]] double add_bracket_penalty(double kappa, std::span<const BracketTerm<T>> terms,
-                                         std::vector<T>& scratch);
+                                         const Parallel* parallel = nullptr);
 
 } // namespace tether::methods

@@ -25,6 +25,7 @@ struct Environment {
     const T* control = nullptr;  // in the order of Program::controls
     const T* packed = nullptr;   // from PackedWeights
     const Exchange* exchange = nullptr;
+    const Parallel* parallel = nullptr;
     bool commits_state = true;
 };
 

@@ -24,6 +24,10 @@ struct WeightView {
 // the caller adds threads and ranks by the fixed tree.
 using Exchange = std::function<void(std::span<double>)>;
 
+// Calls task(part) for every part in [0, parts), on all threads of the rank: for nodes after the reduction,
+// which would run on one. The parts must not depend on each other.
+using Parallel = std::function<void(int parts, const std::function<void(int)>& task)>;
+
 template <class T>
 struct Run {
     struct Operand {
@@ -48,6 +52,7 @@ struct Run {
     const T* packed = nullptr;            // all packed weights of the program
     std::span<const Index> packed_offset; // of each of Program::packed in them
     const Exchange* exchange = nullptr;   // null or empty: this part is the whole batch
+    const Parallel* parallel = nullptr;   // null or empty: one part after the other
     std::vector<T>* scratch = nullptr;    // grows to what the largest operation needs, then stays
     std::vector<double>* sums = nullptr;  // the same in double, for statistics
     bool commits_state = true;            // only one of several executions of a step keeps new state

@@ -105,6 +105,7 @@ private:
     std::vector<T> trained_, state_, next_state_;
     optimise::Optimiser<T> optimiser_;
     PackedWeights<T> packed_;
+    Parallel parallel_;
     std::vector<T> control_;
     std::vector<Value> added_losses_; // of the method, in the first thread's executor
     std::span<T> gradient_;           // reduced: in memory other ranks of the node can read
