@@ -16,6 +16,21 @@ const Program& program_of(const Network& network, Mode mode) {
 } // namespace
 
 template <class T>
+std::vector<T> evaluation_control(const Program& program, std::span<const double> controlled_gates) {
+    std::vector<T> control;
+    for (const std::string& name : program.controls) {
+        control.push_back(
+            name == loss_factor
+                ? T(1)
+                : static_cast<T>(controlled_gates[static_cast<std::size_t>(std::stol(name.substr(4)))]));
+    }
+    return control;
+}
+
+template std::vector<float> evaluation_control(const Program&, std::span<const double>);
+template std::vector<double> evaluation_control(const Program&, std::span<const double>);
+
+template <class T>
 struct Evaluator<T>::Worker {
     std::unique_ptr<HostExecutor<T>> executor[2];
     BatchPart<T> part, turned;
@@ -77,13 +92,7 @@ double Evaluator<T>::loss(Mode mode, data::Split split, std::span<const T> param
     check(!samples.empty(), ExitCode::data, "{}: the {} split is empty", setup_.set.path,
           data::split_name(split));
     const std::vector<int> fields = setup_.set.field_numbers(program.fields);
-    std::vector<T> control;
-    for (const std::string& name : program.controls) {
-        control.push_back(
-            name == loss_factor
-                ? T(1)
-                : static_cast<T>(controlled_gates[static_cast<std::size_t>(std::stol(name.substr(4)))]));
-    }
+    const std::vector<T> control = evaluation_control<T>(program, controlled_gates);
     const auto count = static_cast<Index>(samples.size());
     const Index chunk_samples = setup_.evaluation_chunk();
     const Index chunks = (count + chunk_samples - 1) / chunk_samples;
@@ -119,13 +128,7 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
     const Program& program = program_of(*setup_.network, mode);
     const std::vector<Index>& samples = setup_.set.samples(split);
     const std::vector<int> fields = setup_.set.field_numbers(program.fields);
-    std::vector<T> control;
-    for (const std::string& name : program.controls) {
-        control.push_back(
-            name == loss_factor
-                ? T(1)
-                : static_cast<T>(controlled_gates[static_cast<std::size_t>(std::stol(name.substr(4)))]));
-    }
+    const std::vector<T> control = evaluation_control<T>(program, controlled_gates);
     const Index count = std::min<Index>(sample_count, static_cast<Index>(samples.size()));
     const Index chunk_samples = setup_.evaluation_chunk();
     const Index chunks = (count + chunk_samples - 1) / chunk_samples;

@@ -18,6 +18,20 @@ NetworkOptions with_tasks(NetworkOptions options, const methods::Tasks& tasks) {
     return options;
 }
 
+void output_sites(Builder& b, const std::vector<layers::RecordedSite>& sites) {
+    for (const layers::RecordedSite& site : sites) {
+        const std::string name = probe_prefix + std::to_string(site.number);
+        std::vector<Value> entering;
+        for (const layers::Carried& part : site.entering) {
+            entering.push_back(part.value);
+        }
+        b.output(name + "/entering",
+                 entering.size() == 1 ? ops::scale(b, entering.front(), 1) : ops::concatenate(b, entering));
+        b.output(name + "/equivariant", site.equivariant.value);
+        b.output(name + "/free", site.free);
+    }
+}
+
 } // namespace
 
 Network::Network(std::shared_ptr<const models::Model> model, const methods::Method& method,
@@ -114,12 +128,20 @@ std::unique_ptr<Program> Network::record(Use use, const methods::Method* method)
             }
         }
     }
+    if (use == Use::probe) {
+        output_sites(b, sites);
+    }
     auto program = std::make_unique<Program>(b.finish());
     if (use == Use::training && tasks.weighted()) {
         find_task_gradients(*program);
     }
     rematerialise(*program);
     return program;
+}
+
+std::unique_ptr<Program> Network::record_probe() {
+    check(sites() > 0, "this network has no sites to be probed");
+    return record(Use::probe, nullptr);
 }
 
 // The reverse pass meets the task recorded last first: its part of a shared weight's gradient goes to the

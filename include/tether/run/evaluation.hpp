@@ -15,6 +15,11 @@ namespace tether::run {
 
 enum class Mode { projected, relaxed };
 
+// The control scalars of a program that evaluates: losses are sums, gates as the method's state has them.
+template <class T>
+[[nodiscard]] std::vector<T> evaluation_control(const Program& program,
+                                                std::span<const double> controlled_gates);
+
 template <class T>
 class Evaluator {
 public:
@@ -27,7 +32,8 @@ public:
     [[nodiscard]] double loss(Mode mode, data::Split split, std::span<const T> parameters,
                               std::span<const T> state, std::span<const double> controlled_gates);
 
-    // Equivariance error under the group of the data set (data::GraphSet::group) on the first `samples` of a split, `elements` draws each. Collective.
+    // Equivariance error under the group of the data set (data::GraphSet::group) on the first `samples` of a
+    // split, `elements` draws each. Collective.
     [[nodiscard]] methods::EquivarianceError equivariance(Mode mode, data::Split split, Index samples,
                                                           Index elements, std::span<const T> parameters,
                                                           std::span<const T> state,

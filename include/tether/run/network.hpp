@@ -29,6 +29,9 @@ inline constexpr const char* task_weight = "task_weight";
 // Fields of the training program that hold the turned samples: this and the field's name in the data.
 inline constexpr const char* turned_prefix = "turned/";
 
+// Outputs of record_probe().
+inline constexpr const char* probe_prefix = "site";
+
 // Where the gradient of a task with respect to the last weight matrix lies in the vector that is summed
 // over all lanes, before the parts of that gradient are added.
 struct TaskGradient {
@@ -79,12 +82,16 @@ public:
     // Value ids of the training program's inputs, by field name (for their gradients).
     [[nodiscard]] Value input_gradient(const std::string& field) const;
 
+    // The relaxed program with what enters each site and both its branches as outputs: probe_prefix, the
+    // number of the site, "/entering", "/equivariant", "/free". Throws Error(usage) where there are no sites.
+    [[nodiscard]] std::unique_ptr<Program> record_probe();
+
     // Initial parameters (and slacks) and buffers: pure functions of the seed.
     template <class T>
     void initialise(std::uint64_t seed, std::vector<T>& trained, std::vector<T>& state) const;
 
 private:
-    enum class Use { training, projected, relaxed };
+    enum class Use { training, projected, relaxed, probe };
     Network(std::shared_ptr<const models::Model> model, const methods::SitePolicy& policy,
             const methods::Method* method, NetworkOptions options);
     std::unique_ptr<Program> record(Use use, const methods::Method* method);
