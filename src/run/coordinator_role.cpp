@@ -64,39 +64,59 @@ void StepReport::decode(std::span<const double> from, std::size_t sites, bool sl
 }
 
 std::vector<double> EvaluationReport::encode() const {
-    return {static_cast<double>(Report::evaluation),
-            static_cast<double>(step),
-            validation[0],
-            validation[1],
-            test[0],
-            test[1],
-            error_mean[0],
-            error_mean[1],
-            error_max[0],
-            error_max[1],
-            relative[0],
-            relative[1],
-            measured ? 1.0 : 0.0,
-            outside[0],
-            outside[1],
-            has_outside ? 1.0 : 0.0};
+    std::vector<double> to{static_cast<double>(Report::evaluation), static_cast<double>(step),
+                           measured ? 1.0 : 0.0, has_outside ? 1.0 : 0.0};
+    for (std::size_t m = 0; m < 2; ++m) {
+        const methods::EquivarianceError& e = error[m];
+        to.insert(to.end(), {validation[m], test[m], outside[m], e.mean, e.minimum, e.maximum, e.relative,
+                             e.sample_mean, e.averaged});
+    }
+    if (probe) {
+        probe->encode(to);
+    }
+    return to;
 }
 
 EvaluationReport EvaluationReport::decode(std::span<const double> from) {
-    check(from.size() == 16, ExitCode::peer, "evaluation report of {} numbers", from.size());
+    constexpr std::size_t head = 4;
+    constexpr std::size_t of_mode = 9;
+    check(from.size() >= head + 2 * of_mode, ExitCode::peer, "evaluation report of {} numbers", from.size());
     EvaluationReport r;
     r.step = static_cast<Index>(from[1]);
+    r.measured = from[2] != 0;
+    r.has_outside = from[3] != 0;
     for (std::size_t m = 0; m < 2; ++m) {
-        r.validation[m] = from[2 + m];
-        r.test[m] = from[4 + m];
-        r.error_mean[m] = from[6 + m];
-        r.error_max[m] = from[8 + m];
-        r.relative[m] = from[10 + m];
-        r.outside[m] = from[13 + m];
+        const std::span<const double> f = from.subspan(head + m * of_mode, of_mode);
+        r.validation[m] = f[0];
+        r.test[m] = f[1];
+        r.outside[m] = f[2];
+        r.error[m] = {f[3], f[4], f[5], f[6], f[7], f[8]};
     }
-    r.measured = from[12] != 0;
-    r.has_outside = from[15] != 0;
+    if (const auto rest = from.subspan(head + 2 * of_mode); !rest.empty()) {
+        r.probe = ProbeResult::decode(rest);
+    }
     return r;
+}
+
+std::vector<Quantity> symmetry_quantities(const std::string& units) {
+    return {
+        {"relative", "1", "equivariance error relative to the output, as trained"},
+        {"relative_projected", "1", "equivariance error relative to the output, gamma = 0"},
+        {"error_min", units, "equivariance error of the network as trained, smallest component"},
+        {"sample_mean", units, "E': norm of a sample's error, mean over samples and elements, as trained"},
+        {"sample_mean_projected", units, "E' at gamma = 0"},
+        {"averaged", units,
+         "E: norm of a sample's error averaged over elements, mean over samples, as trained"},
+        {"averaged_projected", units, "E at gamma = 0"},
+        {"truncation", units, "largest norm of what branches change in a sample's output, probe batch"},
+        {"truncation_bound", units, "bound of that norm, constants estimated"},
+        {"bound_gate", "1", "largest |gamma|"},
+        {"bound_lipschitz", "1",
+         "Lipschitz constant of equivariant branches, estimate (largest observed ratio)"},
+        {"bound_free_lipschitz", "1",
+         "Lipschitz constant of free branches, estimate (largest observed ratio)"},
+        {"bound_free_size", "1", "largest |f_free(z)| / |z| observed"},
+        {"bound_input_norm", "1", "largest norm of what enters the first site, of a sample"}};
 }
 
 RunCoordinator::RunCoordinator(RolePlan plan, RunFolder folder)
@@ -218,6 +238,31 @@ void RunCoordinator::log_progress(const StepReport& r, bool last) {
     }
 }
 
+void RunCoordinator::append_symmetry(const EvaluationReport& r) {
+    const auto& [projected, relaxed] = r.error;
+    RunFileWriter::Extra extra{{"relative", relaxed.relative},
+                               {"relative_projected", projected.relative},
+                               {"error_min", relaxed.minimum},
+                               {"sample_mean", relaxed.sample_mean},
+                               {"sample_mean_projected", projected.sample_mean},
+                               {"averaged", relaxed.averaged},
+                               {"averaged_projected", projected.averaged}};
+    if (r.probe) {
+        const methods::BoundConstants& c = r.probe->constants;
+        extra.insert({{"truncation", r.probe->truncation},
+                      {"truncation_bound", r.probe->truncation_bound},
+                      {"bound_gate", c.gate},
+                      {"bound_lipschitz", c.lipschitz},
+                      {"bound_free_lipschitz", c.free_lipschitz},
+                      {"bound_free_size", c.free_size},
+                      {"bound_input_norm", c.input_norm}});
+        file_->append_sites(r.step, r.probe->sites);
+    }
+    file_->append_symmetry({r.step, relaxed.mean, relaxed.maximum,
+                            r.probe ? r.probe->equivariance_bound : nan, projected.mean, projected.maximum},
+                           extra);
+}
+
 void RunCoordinator::on_evaluation(std::span<const double> report) {
     const EvaluationReport r = EvaluationReport::decode(report);
     file_->append_evaluation(Split::validation, r.step, r.validation[0], r.validation[1]);
@@ -226,9 +271,7 @@ void RunCoordinator::on_evaluation(std::span<const double> report) {
         file_->append_evaluation(Split::out_of_distribution, r.step, r.outside[0], r.outside[1]);
     }
     if (r.measured) {
-        file_->append_symmetry(
-            {r.step, r.error_mean[1], r.error_max[1], nan, r.error_mean[0], r.error_max[0]},
-            {{"relative", r.relative[1]}, {"relative_projected", r.relative[0]}});
+        append_symmetry(r);
     }
     last_projected_ = r.validation[0];
     last_relaxed_ = r.validation[1];

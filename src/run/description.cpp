@@ -1,6 +1,7 @@
 #include "tether/run/description.hpp"
 
 #include "tether/core/text.hpp"
+#include "tether/run/coordinator_role.hpp"
 #include "tether/run/turning.hpp"
 
 #include <fmt/format.h>
@@ -54,8 +55,9 @@ RunDescription describe_setup(const Setup& setup) {
     d.task_weights = setup.network->tasks().weighted();
     d.out_of_distribution = !setup.set.samples(data::Split::out_of_distribution).empty();
     d.headline = headline_of(setup);
-    d.symmetry = {{"relative", "1", "equivariance error relative to the output, as trained"},
-                  {"relative_projected", "1", "equivariance error relative to the output, gamma = 0"}};
+    const std::string& units = setup.set.field(setup.network->model().target().name).units;
+    d.output_units = units.empty() ? "1" : units;
+    d.symmetry = symmetry_quantities(d.output_units);
     d.more = {{"data_file", setup.set.path}, {"group", group_text(setup.set.group)}};
     if (const std::vector<std::string> names = unreached_sites(*setup.network); !names.empty()) {
         d.more.emplace_back("sites_without_task_gradient", join(names, ", "));

@@ -36,6 +36,37 @@ std::vector<std::int32_t> sample_begin(const Topology& topology, Extent extent) 
 
 } // namespace
 
+void ProbeResult::encode(std::vector<double>& to) const {
+    to.insert(to.end(),
+              {equivariance_bound, truncation_bound, truncation, constants.gate, constants.lipschitz,
+               constants.free_lipschitz, constants.free_size, constants.input_norm});
+    for (const auto* figures : {&sites.ratio, &sites.free_size, &sites.lipschitz, &sites.free_lipschitz}) {
+        to.insert(to.end(), figures->begin(), figures->end());
+    }
+}
+
+ProbeResult ProbeResult::decode(std::span<const double> from) {
+    constexpr std::size_t head = 8;
+    check(from.size() >= head && (from.size() - head) % 4 == 0, ExitCode::peer, "probe of sites: {} numbers",
+          from.size());
+    ProbeResult r;
+    r.equivariance_bound = from[0];
+    r.truncation_bound = from[1];
+    r.truncation = from[2];
+    r.constants.gate = from[3];
+    r.constants.lipschitz = from[4];
+    r.constants.free_lipschitz = from[5];
+    r.constants.free_size = from[6];
+    r.constants.input_norm = from[7];
+    const std::size_t sites = (from.size() - head) / 4;
+    std::span<const double> rest = from.subspan(head);
+    for (auto* figures : {&r.sites.ratio, &r.sites.free_size, &r.sites.lipschitz, &r.sites.free_lipschitz}) {
+        figures->assign(rest.begin(), rest.begin() + static_cast<Index>(sites));
+        rest = rest.subspan(sites);
+    }
+    return r;
+}
+
 template <class T>
 SiteProbe<T>::SiteProbe(const Setup& setup)
     : setup_(setup), program_(setup.network->record_probe()), executor_(*program_),
@@ -97,7 +128,6 @@ ProbeResult SiteProbe<T>::measure(std::span<const T> parameters, std::span<const
                     sample_begin(part_.topology, extent));
     }
     ProbeResult result;
-    result.samples = std::ssize(samples_);
     result.sites = measure.figures();
     result.constants = methods::estimated_constants(result.sites, gamma);
     result.equivariance_bound = methods::equivariance_bound(result.constants);

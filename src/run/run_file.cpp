@@ -114,6 +114,12 @@ void RunFileWriter::append_tasks(Index step, double weight, double turned_weight
     impl_->append_scalars(impl_->position("/tasks"), step, {weight, turned_weight}, {}, {});
 }
 
+void RunFileWriter::append_sites(Index step, const methods::SiteFigures& figures) {
+    const std::array<std::span<const double>, 4> columns{figures.ratio, figures.free_size, figures.lipschitz,
+                                                         figures.free_lipschitz};
+    impl_->append(impl_->position("/sites"), step, columns);
+}
+
 void RunFileWriter::append_timing(const TimingRow& row) {
     impl_->append_scalars(timing, row.step,
                           {row.data, row.forward, row.backward, row.reduce, row.optimise, row.coordinator,

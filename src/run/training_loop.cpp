@@ -8,6 +8,7 @@
 #include "tether/run/evaluation.hpp"
 #include "tether/run/fault_injection.hpp"
 #include "tether/run/filling.hpp"
+#include "tether/run/probe.hpp"
 #include "tether/run/signals.hpp"
 #include "tether/run/training_state.hpp"
 
@@ -198,15 +199,18 @@ private:
             }
             if (job_.train.equivariance_samples > 0) {
                 r.measured = true;
-                methods::EquivarianceError e;
-                if (!same) {
-                    e = evaluator_.equivariance(mode, data::Split::validation, measured_samples,
-                                                job_.train.equivariance_samples, trained, state, gates);
-                }
-                r.error_mean[m] = same ? r.error_mean[0] : e.mean;
-                r.error_max[m] = same ? r.error_max[0] : e.maximum;
-                r.relative[m] = same ? r.relative[0] : e.relative;
+                r.error[m] =
+                    same ? r.error[0]
+                         : evaluator_.equivariance(mode, data::Split::validation, measured_samples,
+                                                   job_.train.equivariance_samples, trained, state, gates);
             }
+        }
+        if (r.measured && branches && workers_.rank() == 0) { // nothing here is spread over ranks
+            if (!probe_) {
+                probe_ = std::make_unique<SiteProbe<T>>(setup_);
+            }
+            engine_.read_sites(control_, report_.gamma, report_.u); // after the last update, as the weights
+            r.probe = probe_->measure(trained, state, report_.gamma, gates);
         }
         const double evaluating = since(mark);
         if (link_ != nullptr) {
@@ -308,6 +312,7 @@ private:
     parallel::ThreadTeam team_;
     Engine<T> engine_;
     Evaluator<T> evaluator_;
+    std::unique_ptr<SiteProbe<T>> probe_; // made when it is first needed
     data::BatchOrder order_;
     methods::Control control_;
     BatchFiller<T> filler_;

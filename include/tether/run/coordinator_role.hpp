@@ -3,16 +3,19 @@
 // Messages from rank 0 of the workers are lists of numbers beginning with their kind (Report).
 #pragma once
 
+#include "tether/methods/measure.hpp"
 #include "tether/methods/method.hpp"
 #include "tether/parallel/coordinator.hpp"
 #include "tether/run/checkpoint_folder.hpp"
 #include "tether/run/job.hpp"
+#include "tether/run/probe_result.hpp"
 #include "tether/run/run_file.hpp"
 #include "tether/run/run_folder.hpp"
 
 #include <array>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace tether::run {
@@ -42,16 +45,19 @@ struct StepReport {
 
 struct EvaluationReport {
     Index step = 0;
-    double validation[2] = {}, test[2] = {};      // projected, relaxed
-    double outside[2] = {};                       // out of distribution, where the data have such a part
-    double error_mean[2] = {}, error_max[2] = {}; // likewise
-    double relative[2] = {};
-    bool measured = false;    // equivariance errors are there
-    bool has_outside = false; // figures out of distribution
+    double validation[2] = {}, test[2] = {}; // projected, relaxed
+    double outside[2] = {};                  // out of distribution, where the data have such a part
+    methods::EquivarianceError error[2];     // projected, relaxed
+    std::optional<ProbeResult> probe;        // of the sites, where there are any
+    bool measured = false;                   // equivariance errors are there
+    bool has_outside = false;                // figures out of distribution
 
     [[nodiscard]] std::vector<double> encode() const;
     static EvaluationReport decode(std::span<const double> from);
 };
+
+// What /symmetry holds beyond the columns that every run file has (RunDescription::symmetry).
+[[nodiscard]] std::vector<Quantity> symmetry_quantities(const std::string& output_units);
 
 // What the role is made from, the same on every rank.
 struct RolePlan {
@@ -79,6 +85,7 @@ public:
 private:
     void on_result(std::span<const double> report);
     void on_evaluation(std::span<const double> report);
+    void append_symmetry(const EvaluationReport& r);
     void log_progress(const StepReport& r, bool last);
     void publish(const std::string& kind, std::span<const std::byte> bytes);
 

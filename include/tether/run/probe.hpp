@@ -3,8 +3,8 @@
 // they are, and how far branches move the output. One thread, the same numbers on every rank.
 #pragma once
 
-#include "tether/methods/site_measure.hpp"
 #include "tether/program/executor.hpp"
+#include "tether/run/probe_result.hpp"
 #include "tether/run/setup.hpp"
 
 #include <memory>
@@ -12,15 +12,6 @@
 #include <vector>
 
 namespace tether::run {
-
-struct ProbeResult {
-    methods::SiteFigures sites;
-    methods::BoundConstants constants; // estimates
-    double equivariance_bound = 0;     // of the norm of a sample's error under one group element
-    double truncation_bound = 0;       // of the norm of what branches change in a sample's output
-    double truncation = 0;             // that norm, the largest of the batch
-    Index samples = 0;
-};
 
 template <class T>
 class SiteProbe {

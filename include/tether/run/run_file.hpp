@@ -5,6 +5,7 @@
 // closing with the final attributes, copy the rows into a new file that takes the old one's place.
 #pragma once
 
+#include "tether/methods/site_measure.hpp"
 #include "tether/run/run_file_layout.hpp"
 
 #include <map>
@@ -70,6 +71,7 @@ public:
                            const Extra& extra = {});
     void append_symmetry(const SymmetryRow& row, const Extra& extra = {});
     void append_tasks(Index step, double weight, double turned_weight);
+    void append_sites(Index step, const methods::SiteFigures& figures); // of the probe batch
     void append_timing(const TimingRow& row);
 
     // Written with the next commit().
