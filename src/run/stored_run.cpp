@@ -102,7 +102,8 @@ StoredRun::StoredRun(const std::string& run, std::optional<CheckpointKind> kind,
           "log.checkpoint_every_s = {} s, or when it stops (tether status {} shows how far it is)",
           folder_, job_.train.evaluate_every, job_.log.checkpoint_every_s, folder_);
     network_ = make_network(job_, *method_);
-    const LoadedCheckpoint loaded = checkpoints.load(wanted, checkpoint_header(job_, 0));
+    // The job as it was trained: it may be evaluated on another file.
+    const LoadedCheckpoint loaded = checkpoints.load(wanted, checkpoint_header(read_stored(folder_, {}), 0));
     checkpoint_ = loaded.path;
     step_ = loaded.checkpoint.header.step;
     if (job_.train.precision == Precision::float32) {
