@@ -2,11 +2,13 @@
 // same for any number of them.
 #include "tether/cli/eval_command.hpp"
 
+#include "eval_sites.hpp"
 #include "tether/cli/arguments.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
 #include "tether/core/text.hpp"
 #include "tether/run/description.hpp"
+#include "tether/run/probe.hpp"
 #include "tether/run/run_file_reader.hpp"
 #include "tether/run/stored_run.hpp"
 #include "tether/run/trainer.hpp"
@@ -31,8 +33,9 @@ struct Result {
     std::vector<Metric> metrics;
     methods::EquivarianceError error;
     Index samples = 0, measured = 0, elements = 0;
-    std::string units; // of the target
-    std::string group; // of the equivariance error
+    std::string units;                     // of the target
+    std::string group;                     // of the equivariance error
+    std::optional<run::ProbeResult> probe; // where there are sites
 };
 
 Usage eval_usage() {
@@ -101,6 +104,9 @@ Result evaluate(const run::StoredRun& run, const run::Setup& setup, run::Mode mo
         r.error =
             evaluator.equivariance(mode, split, r.measured, elements, trained, state, run.numbers().gates);
     }
+    if (setup.network->sites() > 0) {
+        r.probe = run::SiteProbe<T>(setup).measure(trained, state, run.numbers().gates, run.numbers().gates);
+    }
     const models::Model& model = setup.network->model();
     r.units = setup.set.field(model.target().name).units;
     r.units = r.units.empty() ? "1" : r.units;
@@ -132,6 +138,7 @@ void print_json(const run::StoredRun& run, run::Mode mode, const std::string& sp
                  {"samples", r.measured},
                  {"elements", r.elements}};
     }
+    const nlohmann::json sites = r.probe ? sites_json(run, *r.probe) : nlohmann::json();
     fmt::print("{}\n", nlohmann::json{{"run", run.folder()},
                                       {"model", run.job().model.name},
                                       {"method", run.job().method.label()},
@@ -142,7 +149,8 @@ void print_json(const run::StoredRun& run, run::Mode mode, const std::string& sp
                                       {"samples", r.samples},
                                       {"loss", r.loss},
                                       {"metrics", metrics},
-                                      {"equivariance_error", error}}
+                                      {"equivariance_error", error},
+                                      {"sites", sites}}
                            .dump(1));
 }
 
@@ -164,6 +172,9 @@ void print_table(const run::StoredRun& run, run::Mode mode, const std::string& s
         fmt::print("  relative    {:.3e}  mean over the mean row of the output\n", r.error.relative);
         fmt::print("  E'          {:.3e}{}  of a sample, mean over elements\n", r.error.sample_mean, units);
         fmt::print("  E           {:.3e}{}  of a sample's mean over elements\n", r.error.averaged, units);
+    }
+    if (r.probe) {
+        fmt::print("{}", sites_text(run, *r.probe, with_units(r.units)));
     }
 }
 

@@ -126,6 +126,11 @@ void StoredRun::load(const Checkpoint& checkpoint) {
     const auto method = method_->start(
         {.sites = network_->sites(), .epochs = job_.train.epochs, .tasks = network_->tasks().weights()});
     method->load(checkpoint.values<double>("method"));
+    const std::span<const double> lambda = std::as_const(*method).control().lambda();
+    sites_.lambda.assign(lambda.begin(), lambda.end());
+    if (policy.slack) {
+        sites_.u.assign(numbers_.trained.begin() + network_->slack_offset(), numbers_.trained.end());
+    }
     for (std::size_t s = 0; s < numbers_.gates.size(); ++s) {
         const Index at = network_->gate_offset(static_cast<Index>(s));
         if (policy.gate == methods::Gate::trained && at >= 0) {

@@ -43,6 +43,7 @@ inline void append_all(run::RunFileWriter& writer, Index step) {
                                  {{"mae_relaxed", value(step, 3)}});
         writer.append_evaluation(run::Split::test, step, value(step, 4), value(step, 5));
         writer.append_symmetry({step, value(step, 1), value(step, 2), value(step, 3), 0, 0});
+        writer.append_sites(step, {gamma, lambda, slack, gamma});
     }
     writer.set_steps(step);
 }

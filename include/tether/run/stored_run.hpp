@@ -29,6 +29,11 @@ namespace tether::run {
 
 [[nodiscard]] bool data_file_found(const Job& job);
 
+// Of all sites, at the checkpoint; u empty where the method has no slack.
+struct SiteNumbers {
+    std::vector<double> lambda, u;
+};
+
 class StoredRun {
 public:
     // kind: which checkpoint; without one the best of the method's primary evaluation. Error(data)
@@ -42,6 +47,7 @@ public:
     [[nodiscard]] const Job& job() const { return job_; }
     [[nodiscard]] const Network& network() const { return *network_; }
     [[nodiscard]] const NetworkNumbers& numbers() const { return numbers_; }
+    [[nodiscard]] const SiteNumbers& sites() const { return sites_; } // gates: numbers().gates
     [[nodiscard]] Mode primary() const { return primary_; }
 
     // The numbers as the job's programs take them.
@@ -72,6 +78,7 @@ private:
     std::unique_ptr<methods::Method> method_;
     std::unique_ptr<Network> network_;
     NetworkNumbers numbers_;
+    SiteNumbers sites_;
     Index step_ = 0;
     Mode primary_ = Mode::projected;
 };
