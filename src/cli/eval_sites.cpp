@@ -15,6 +15,7 @@ namespace {
 struct Site {
     std::string name;
     double gamma, lambda, u, ratio, free_size, lipschitz, free_lipschitz;
+    bool reached; // by the task loss; otherwise the gate says nothing about the data
 };
 
 // The dearest first: by |lambda|, then in the order of the network.
@@ -26,7 +27,9 @@ std::vector<Site> ranked(const run::StoredRun& run, const run::ProbeResult& prob
         sites.push_back({names[i], run.numbers().gates[i], n.lambda[i],
                          n.u.empty() ? std::numeric_limits<double>::quiet_NaN() : n.u[i],
                          probe.sites.ratio[i], probe.sites.free_size[i], probe.sites.lipschitz[i],
-                         probe.sites.free_lipschitz[i]});
+                         probe.sites.free_lipschitz[i],
+                         run.network().gate_offset(static_cast<Index>(i)) < 0 ||
+                             run.network().gate_reached(static_cast<Index>(i))});
     }
     std::ranges::stable_sort(sites, std::ranges::greater{}, [](const Site& s) { return std::abs(s.lambda); });
     return sites;
@@ -45,7 +48,8 @@ nlohmann::json sites_json(const run::StoredRun& run, const run::ProbeResult& pro
                         {"branch_ratio", s.ratio},
                         {"free_size", s.free_size},
                         {"lipschitz", s.lipschitz},
-                        {"free_lipschitz", s.free_lipschitz}});
+                        {"free_lipschitz", s.free_lipschitz},
+                        {"task_gradient", s.reached}});
         if (!std::isnan(s.u)) {
             list.back()["u"] = s.u;
         }
@@ -68,8 +72,9 @@ std::string sites_text(const run::StoredRun& run, const run::ProbeResult& probe,
     std::vector<std::vector<std::string>> rows{
         {"site", "gamma", "lambda", "u", "|free|/|eq|", "Lipschitz eq", "Lipschitz free"}};
     for (const Site& s : ranked(run, probe)) {
-        rows.push_back({s.name, short_number(s.gamma), short_number(s.lambda), short_number(s.u),
-                        short_number(s.ratio), short_number(s.lipschitz), short_number(s.free_lipschitz)});
+        rows.push_back({s.name + (s.reached ? "" : " (no task gradient)"), short_number(s.gamma),
+                        short_number(s.lambda), short_number(s.u), short_number(s.ratio),
+                        short_number(s.lipschitz), short_number(s.free_lipschitz)});
     }
     std::string text =
         "sites by multiplier, on a probe batch (Lipschitz constants: largest ratios observed)\n" +

@@ -64,12 +64,15 @@ std::vector<Table> run_file_tables(const RunDescription& description) {
         timing.columns.push_back(number(phase, "s", std::string("time in ") + phase + " since the last row"));
     }
     tables.push_back(std::move(timing));
-    tables.push_back(
-        {"/sites",
-         {step(), of_sites("branch_ratio", "|f_free(z)| / |f_eq(z)| on the probe batch"),
-          of_sites("free_size", "largest |f_free(z)| / |z| observed"),
-          of_sites("lipschitz", "Lipschitz constant of f_eq, estimate (largest observed ratio)"),
-          of_sites("free_lipschitz", "Lipschitz constant of f_free, estimate (largest observed ratio)")}});
+    if (!description.sites.empty()) {
+        tables.push_back(
+            {"/sites",
+             {step(), of_sites("branch_ratio", "|f_free(z)| / |f_eq(z)| on the probe batch"),
+              of_sites("free_size", "largest |f_free(z)| / |z| observed"),
+              of_sites("lipschitz", "Lipschitz constant of f_eq, estimate (largest observed ratio)"),
+              of_sites("free_lipschitz",
+                       "Lipschitz constant of f_free, estimate (largest observed ratio)")}});
+    }
     if (description.out_of_distribution) {
         tables.push_back(evaluation("out_of_distribution", description));
     }
