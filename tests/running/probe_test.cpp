@@ -14,8 +14,6 @@
 namespace tether::test {
 namespace {
 
-using run::Setup;
-
 class Probe : public testing::TestWithParam<const char*> {
 protected:
     static std::vector<std::string> keys() {
@@ -36,7 +34,7 @@ protected:
 };
 
 TEST_P(Probe, bounds_hold_on_the_batch_and_vanish_with_the_gates) {
-    const Setup setup(trained_job(keys()));
+    const run::Setup setup(trained_job(keys()));
     std::vector<double> trained, state;
     setup.network->initialise<double>(7, trained, state);
     const std::vector<double> ones(static_cast<std::size_t>(setup.network->sites()), 1.0);
@@ -95,7 +93,7 @@ TEST(ProbeResult, passes_through_a_message) {
 }
 
 TEST(ProbeInARun, strict_networks_have_none) {
-    const Setup setup(trained_job({"method.name=strict"}));
+    const run::Setup setup(trained_job({"method.name=strict"}));
     EXPECT_THROW(run::SiteProbe<float>{setup}, Error);
 }
 
