@@ -154,8 +154,7 @@ TEST(Fault, second_process_without_hdf5_locks) {
 }
 
 // A folder that vanishes under a running training.
-// Not run: ends with 14 or, when the lost lease is noticed before the lost folder, with 2.
-TEST(Fault, DISABLED_run_folder_is_deleted) {
+TEST(Fault, run_folder_is_deleted) {
     const TemporaryFolder folder;
     const Training training = small("segnn_ace", 1'000'000).with({"log.checkpoint_every_steps=10"});
     const std::string runs = folder.file("runs");

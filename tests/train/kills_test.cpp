@@ -7,9 +7,7 @@
 namespace tether::test {
 namespace {
 
-// Not run: takes two minutes, and once in some hundred kills a finished folder still held run.h5.part and
-// its lease; the cause is to be found.
-TEST(Kills, DISABLED_three_hundred_over_ranks_and_moments) {
+TEST(Kills, three_hundred_over_ranks_and_moments) {
     const int all = wanted_kills(300);
     const auto share = [&](int percent) { return (all * percent + 99) / 100; };
     const auto tiny = [](const std::string& job) {
