@@ -2,12 +2,15 @@
 
 #include "tether/core/error.hpp"
 #include "tether/device/gemm.hpp"
+#include "tether/kernels/elementwise.hpp"
+#include "tether/kernels/product.hpp"
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/lane_reduce.hpp"
 
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <utility>
 
 namespace tether::ops {
 namespace {
@@ -74,6 +77,45 @@ public:
         }
     }
 
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        if (!covers_all_) {
+            r.flat(r.output(0), kernels::SetNumbers<T>{r.out(0), T(0)});
+        }
+        const std::size_t weight = r.inputs.size() - (biased_ ? 2 : 1);
+        std::vector<kernels::ProductPiece> pieces;
+        std::vector<kernels::ProductTermOnDevice<T>> terms;
+        for (const Block& block : map_.blocks) {
+            for (Index m = 0; m < block.components; ++m) {
+                const auto first_term = static_cast<Index>(terms.size());
+                Index chunks = 0;
+                for (const BlockTerm& term : block.terms) {
+                    const auto& x = r.inputs[static_cast<std::size_t>(term.input)];
+                    terms.push_back({x.data + term.column + m * term.component_stride, x.columns,
+                                     term.weight.k, r.inputs[weight].data + term.weight.offset,
+                                     term.weight.k_stride, term.weight.n_stride});
+                    chunks += (term.weight.k + kernels::ProductTile::depth - 1) / kernels::ProductTile::depth;
+                }
+                const Index column = block.column + m * block.component_stride;
+                const bool has_bias = biased_ && block.column < r.inputs.back().columns;
+                for (Index n = 0; n < block.n; n += kernels::ProductTile::columns) {
+                    pieces.push_back({column + n, n,
+                                      std::min<Index>(kernels::ProductTile::columns, block.n - n),
+                                      has_bias ? block.column + n : -1, first_term,
+                                      static_cast<Index>(terms.size()), chunks});
+                }
+            }
+        }
+        const auto piece_count = static_cast<Index>(pieces.size());
+        constexpr Index tile = kernels::ProductTile::rows;
+        r.list->team((r.output(0).capacity + tile - 1) / tile * piece_count,
+                     kernels::BlockProduct<T>{
+                         r.rows(r.output(0).extent),
+                         r.memory->constants(std::span<const kernels::ProductPiece>(pieces)), piece_count,
+                         r.memory->constants(std::span<const kernels::ProductTermOnDevice<T>>(terms)),
+                         biased_ ? r.inputs.back().data : nullptr, r.out(0), r.out_columns(0)});
+    }
+
     void reverse(Reverse& r) const override;
     [[nodiscard]] double flop(const Run<float>& r) const override {
         double per_row = 0;
@@ -126,6 +168,54 @@ public:
             device::multiply_transposed(lanes, p.components, a, b, r.out(0) + p.weight.offset,
                                         plain ? p.weight.k_stride : p.weight.n_stride, false, *r.scratch);
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        std::vector<kernels::GradientPiece<T>> pieces;
+        std::vector<kernels::GradientPlace> places;
+        Index elements = 0;
+        constexpr Index most_rows = kernels::ProductTile::rows;
+        constexpr Index most_columns = kernels::ProductTile::columns;
+        for (const Part& p : parts_) {
+            const auto& x = r.inputs[static_cast<std::size_t>(p.input)];
+            const auto& dy = r.inputs.back();
+            const bool plain = p.weight.n_stride == 1;
+            kernels::GradientPiece<T> whole{x.data + p.x_column,  x.columns,  p.x_stride, p.weight.k,
+                                            dy.data + p.y_column, dy.columns, p.y_stride, p.weight.n,
+                                            p.components,         elements,   0};
+            if (!plain) { // in the order in which the gradient lies in memory
+                std::swap(whole.a, whole.b);
+                std::swap(whole.a_stride, whole.b_stride);
+                std::swap(whole.a_component, whole.b_component);
+                std::swap(whole.a_columns, whole.b_columns);
+            }
+            whole.partial_stride = whole.b_columns;
+            places.push_back(
+                {p.weight.offset, elements, plain ? p.weight.k_stride : p.weight.n_stride, whole.b_columns});
+            for (Index i = 0; i < whole.a_columns; i += most_rows) {
+                for (Index j = 0; j < whole.b_columns; j += most_columns) {
+                    kernels::GradientPiece<T> piece = whole;
+                    piece.a += i;
+                    piece.b += j;
+                    piece.a_columns = std::min(most_rows, whole.a_columns - i);
+                    piece.b_columns = std::min(most_columns, whole.b_columns - j);
+                    piece.at += i * whole.b_columns + j;
+                    pieces.push_back(piece);
+                }
+            }
+            elements += whole.a_columns * whole.b_columns;
+        }
+        const kernels::LaneRows lanes = r.lanes(r.inputs.back().extent);
+        T* partial = r.memory->template scratch<T>(lanes.lanes * elements);
+        const auto piece_count = static_cast<Index>(pieces.size());
+        r.list->team(lanes.lanes * piece_count,
+                     kernels::WeightGradientProduct<T>{
+                         lanes, r.memory->constants(std::span<const kernels::GradientPiece<T>>(pieces)),
+                         piece_count, elements, partial});
+        r.list->each(elements, kernels::GradientTotals<T>{
+                                   partial, lanes.lanes, elements,
+                                   r.memory->constants(std::span<const kernels::GradientPlace>(places)),
+                                   static_cast<Index>(places.size()), r.out(0)});
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         double per_row = 0;
@@ -238,6 +328,12 @@ public:
                 std::copy_n(tree.sum(), columns_, r.out(0));
             }
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.template sum_over_lanes<32, T>(r.lanes(r.input(0).extent), columns_,
+                                         kernels::ColumnLeaf<T>{r.in(0), r.in_columns(0)},
+                                         kernels::PutTotal<T>{r.out(0)});
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return static_cast<double>(r.in_rows(0) * columns_);

@@ -1,6 +1,7 @@
 #include "tether/ops/elementwise.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/kernels/elementwise.hpp"
 #include "tether/ops/block_linear.hpp"
 #include "tether/ops/lane_reduce.hpp"
 #include "tether/ops/scalar_gradient.hpp"
@@ -44,6 +45,10 @@ public:
             out[i] = x[i] * y[i];
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.flat(r.output(0), kernels::MultiplyNumbers<T>{r.in(0), r.in(1), r.out(0)});
+    }
     void reverse(Reverse& r) const override {
         for (int i = 0; i < 2; ++i) {
             if (r.wants(i)) {
@@ -69,6 +74,10 @@ public:
             out[i] = factor * x[i];
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.flat(r.output(0), kernels::ScaleNumbers<T>{r.in(0), static_cast<T>(factor_), r.out(0)});
+    }
     void reverse(Reverse& r) const override { r.add(0, scale(r.builder(), r.gradient(0), factor_)); }
     [[nodiscard]] double flop(const Run<float>& r) const override { return size_of(r); }
 
@@ -89,6 +98,10 @@ public:
         for (Index i = 0; i < n; ++i) {
             out[i] = factor * x[i];
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.flat(r.output(0), kernels::ScaleNumbersBy<T>{r.in(0), r.in(1), r.out(0)});
     }
     void reverse(Reverse& r) const override {
         if (r.wants(0)) {
@@ -115,6 +128,10 @@ public:
         for (Index i = 0; i < n; ++i) {
             out[i] = x[i] + factor * y[i];
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.flat(r.output(0), kernels::GatedAddNumbers<T>{r.in(0), r.in(1), r.in(2), r.out(0)});
     }
     void reverse(Reverse& r) const override {
         if (r.wants(0)) {
@@ -144,6 +161,10 @@ public:
             }
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.numbers(r.output(0), kernels::ScaleRowNumbers<T>{r.in(0), r.in(1), r.out(0), r.out_columns(0)});
+    }
     void reverse(Reverse& r) const override {
         if (r.wants(0)) {
             r.add(0, scale_rows(r.builder(), r.gradient(0), r.in(1)));
@@ -169,6 +190,10 @@ public:
             }
             r.out(0)[row] = sum;
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.each_row(r.output(0), kernels::DotRow<T>{r.in(0), r.in(1), r.out(0), r.in_columns(0)});
     }
     void reverse(Reverse& r) const override {
         for (int i = 0; i < 2; ++i) {
@@ -205,6 +230,11 @@ public:
             }
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.each_row(r.output(0), kernels::NormRow<T>{r.in(0), r.out(0), r.has_out(1) ? r.out(1) : nullptr,
+                                                    r.in_columns(0)});
+    }
     void reverse(Reverse& r) const override { r.add(0, scale_rows(r.builder(), r.out(1), r.gradient(0))); }
 };
 
@@ -219,6 +249,13 @@ public:
     void execute(Run<T>& r) const {
         kernels::with_activation(kind_, [&]<Activation kind>() {
             kernels::activate_all<kind>(r.in(0), r.out(0), r.has_out(1) ? r.out(1) : nullptr, elements(r));
+        });
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        kernels::with_activation(kind_, [&]<Activation kind>() {
+            r.flat(r.output(0),
+                   kernels::ActivateNumbers<T, kind>{r.in(0), r.out(0), r.has_out(1) ? r.out(1) : nullptr});
         });
     }
     void reverse(Reverse& r) const override { r.add(0, multiply(r.builder(), r.gradient(0), r.out(1))); }
@@ -244,6 +281,11 @@ public:
             }
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.flat(r.output(0), kernels::ClampNumbers<T>{r.in(0), static_cast<T>(bound_), r.out(0),
+                                                     r.has_out(1) ? r.out(1) : nullptr});
+    }
     void reverse(Reverse& r) const override { r.add(0, multiply(r.builder(), r.gradient(0), r.out(1))); }
 
 private:
@@ -266,6 +308,11 @@ public:
             std::copy_n(r.in(0) + row * in + from_, count_, to + to_);
             std::fill(to + to_ + count_, to + out, T(0));
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.numbers(r.output(0), kernels::CopyColumnsNumbers<T>{r.in(0), r.out(0), r.in_columns(0),
+                                                              r.out_columns(0), from_, to_, count_});
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();
@@ -291,6 +338,11 @@ public:
                 r.out(0)[row * columns + c] = r.in(0)[row * columns + order_[static_cast<std::size_t>(c)]];
             }
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const Index* order = r.memory->constants(std::span<const Index>(order_));
+        r.numbers(r.output(0), kernels::PermuteNumbers<T>{r.in(0), order, r.out(0), r.out_columns(0)});
     }
     void reverse(Reverse& r) const override {
         std::vector<Index> back(order_.size());
@@ -319,6 +371,16 @@ public:
             first += x.columns;
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        Index first = 0;
+        for (const auto& x : r.inputs) {
+            // Straight into its columns of the output.
+            r.numbers(x,
+                      kernels::PlaceColumnsNumbers<T>{x.data, r.out(0), x.columns, r.out_columns(0), first});
+            first += x.columns;
+        }
+    }
     void reverse(Reverse& r) const override {
         Index first = 0;
         for (int i = 0; i < r.inputs(); ++i) {
@@ -344,6 +406,11 @@ public:
             r.out(0)[row * columns + column_] = static_cast<T>(value_);
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.numbers(r.output(0), kernels::SetColumnNumbers<T>{r.in(0), r.out(0), r.out_columns(0), column_,
+                                                            static_cast<T>(value_)});
+    }
     void reverse(Reverse& r) const override { r.add(0, set_column(r.builder(), r.gradient(0), column_, 0)); }
 
 private:
@@ -363,6 +430,10 @@ public:
                 r.out(0)[row * columns + c] = r.in(0)[row * columns + c] + r.in(1)[c];
             }
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.numbers(r.output(0), kernels::AddBiasNumbers<T>{r.in(0), r.in(1), r.out(0), r.out_columns(0)});
     }
     void reverse(Reverse& r) const override {
         if (r.wants(0)) {
@@ -406,6 +477,13 @@ public:
                          }
                          leaf[0] = sum[0];
                      });
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        kernels::LaneRows rows = r.lanes(r.input(0).extent);
+        rows.times *= r.in_columns(0); // number by number
+        r.template sum_over_lanes<1, T>(rows, 1, kernels::ProductLeaf<T>{r.in(0), r.in(1)},
+                                        kernels::PutTotal<T>{r.out(0)});
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return 2.0 * static_cast<double>(r.in_rows(0) * r.in_columns(0));

@@ -1,6 +1,7 @@
 #include "tether/ops/loss.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/kernels/elementwise.hpp"
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/lane_reduce.hpp"
 
@@ -30,6 +31,11 @@ public:
             }
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.flat(r.output(0), kernels::ErrorSlopeNumbers<T>{r.in(0), r.in(1), r.in(2), r.in(3),
+                                                          kind_ == Kind::squared, r.out(0)});
+    }
 
 private:
     Kind kind_;
@@ -54,6 +60,14 @@ public:
                          leaf[0] = r.in(2)[0] * sum;
                      });
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        kernels::LaneRows rows = r.lanes(r.input(0).extent);
+        rows.times *= r.in_columns(0); // number by number
+        r.template sum_over_lanes<1, T>(rows, 1,
+                                        kernels::ErrorLeaf<T>{r.in(0), r.in(1), kind_ == Kind::squared},
+                                        kernels::PutScaledTotal<T>{r.in(2), r.out(0)});
+    }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();
         const ValueInfo x = b.info(r.in(0));
@@ -77,6 +91,13 @@ public:
                 to[0] += r.in(0)[row * columns + c] * r.in(1)[row * columns + c];
             }
         });
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        kernels::LaneRows rows = r.lanes(r.input(0).extent);
+        rows.times *= r.in_columns(0); // number by number
+        r.template sum_over_lanes<1, T>(rows, 1, kernels::ProductLeaf<T>{r.in(0), r.in(1)},
+                                        kernels::PutTotal<T>{r.out(0)});
     }
     void reverse(Reverse& r) const override {
         for (int i = 0; i < 2; ++i) {

@@ -1,6 +1,7 @@
 #include "tether/program/builder.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/kernels/elementwise.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -17,6 +18,10 @@ public:
     template <class T>
     void execute(Run<T>& r) const {
         r.out(0)[0] = T(1);
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.list->each(1, kernels::SetNumbers<T>{r.out(0), T(1)});
     }
 };
 
@@ -46,6 +51,18 @@ public:
             for (Index i = 0; i < n; ++i) {
                 to[i] += c[i];
             }
+        }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const T* sum = r.in(0);
+        for (std::size_t next = 1; next < r.inputs.size();) {
+            kernels::AddNumbers<T> add{{sum}, 1, r.out(0)};
+            while (add.count < kernels::most_added && next < r.inputs.size()) {
+                add.x[add.count++] = r.inputs[next++].data;
+            }
+            r.flat(r.output(0), add);
+            sum = r.out(0);
         }
     }
     void reverse(Reverse& r) const override {
@@ -81,6 +98,13 @@ std::shared_ptr<const Op> add_op() {
 }
 
 void Op::reverse(Reverse&) const { fail(ExitCode::usage, "operation {} cannot be differentiated", name()); }
+
+void Op::launch(DeviceRun<float>&) const {
+    fail(ExitCode::device, "operation {} has no launches for devices", name());
+}
+void Op::launch(DeviceRun<double>&) const {
+    fail(ExitCode::device, "operation {} has no launches for devices", name());
+}
 
 double Op::flop(const Run<float>&) const { return 0; }
 

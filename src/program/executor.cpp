@@ -2,121 +2,21 @@
 
 #include "tether/core/error.hpp"
 #include "tether/device/gemm.hpp"
+#include "tether/program/arena.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <functional>
 #include <limits>
-#include <map>
 
 namespace tether {
-namespace {
-
-constexpr Index alignment = 16; // elements: whole cache lines for float
-
-Index aligned(Index n) { return (n + alignment - 1) / alignment * alignment; }
-
-// First-fit allocation of arena intervals in node order.
-class Intervals {
-public:
-    Index take(Index size) {
-        for (auto it = free_.begin(); it != free_.end(); ++it) {
-            if (it->second >= size) {
-                const Index at = it->first;
-                const Index left = it->second - size;
-                free_.erase(it);
-                if (left > 0) {
-                    free_[at + size] = left;
-                }
-                return at;
-            }
-        }
-        const Index at = end_;
-        end_ += size;
-        return at;
-    }
-    void give(Index at, Index size) {
-        auto next = free_.lower_bound(at);
-        if (next != free_.end() && at + size == next->first) {
-            size += next->second;
-            next = free_.erase(next);
-        }
-        if (next != free_.begin()) {
-            auto before = std::prev(next);
-            if (before->first + before->second == at) {
-                before->second += size;
-                return;
-            }
-        }
-        free_[at] = size;
-    }
-    [[nodiscard]] Index end() const { return end_; }
-
-private:
-    std::map<Index, Index> free_;
-    Index end_ = 0;
-};
-
-// Gives a place to every intermediate accepted by `wanted` that the units (lists of nodes) write, alive
-// from the first unit that writes it to the last one that reads it, outputs for ever. Returns the end.
-Index assign_places(const Program& program, const std::vector<std::vector<std::size_t>>& units,
-                    const std::function<bool(std::size_t)>& wanted, const std::vector<Index>& size,
-                    std::vector<Index>& place, std::vector<std::vector<int>>* dies_after) {
-    std::vector<std::size_t> last(program.values.size(), 0);
-    const auto each = [&](std::size_t unit, auto&& f) {
-        for (const std::size_t n : units[unit]) {
-            for (const auto* list : {&program.nodes[n].in, &program.nodes[n].out}) {
-                for (const Value v : *list) {
-                    if (v.valid() && program.info(v).kind == ValueKind::intermediate &&
-                        wanted(static_cast<std::size_t>(v.id))) {
-                        f(static_cast<std::size_t>(v.id));
-                    }
-                }
-            }
-        }
-    };
-    for (std::size_t u = 0; u < units.size(); ++u) {
-        each(u, [&](std::size_t v) { last[v] = u; });
-    }
-    for (const auto& [name, v] : program.outputs) {
-        last[static_cast<std::size_t>(v.id)] = units.size();
-    }
-    if (dies_after != nullptr) {
-        dies_after->assign(units.size(), {});
-    }
-    Intervals intervals;
-    for (std::size_t u = 0; u < units.size(); ++u) {
-        each(u, [&](std::size_t v) {
-            if (place[v] < 0) {
-                place[v] = intervals.take(size[v]);
-            }
-        });
-        std::vector<int> ends;
-        each(u, [&](std::size_t v) {
-            if (last[v] == u && std::ranges::find(ends, static_cast<int>(v)) == ends.end()) {
-                ends.push_back(static_cast<int>(v));
-            }
-        });
-        for (const int v : ends) {
-            intervals.give(place[static_cast<std::size_t>(v)], size[static_cast<std::size_t>(v)]);
-        }
-        if (dies_after != nullptr) {
-            (*dies_after)[u] = std::move(ends);
-        }
-    }
-    return intervals.end();
-}
-
-} // namespace
-
 template <class T>
 std::vector<Index> PackedWeights<T>::offsets(const Program& program) {
     std::vector<Index> offset;
     Index total = 0;
     for (const WeightView& v : program.packed) {
         offset.push_back(total);
-        total += aligned(device::packed_size<T>(v.k, v.n));
+        total += arena_aligned(device::packed_size<T>(v.k, v.n));
     }
     offset.push_back(total);
     return offset;
@@ -190,9 +90,9 @@ void HostExecutor<T>::plan(const BatchPart<T>& batch) {
         const ValueInfo& i = program_.values[v];
         if (i.kind == ValueKind::intermediate) {
             const Index rows = capacity_[static_cast<std::size_t>(i.extent.axis)] * i.extent.times;
-            size[v] = aligned((local_[v] ? std::min(rows, std::max(tile_rows_, i.extent.times))
-                                         : std::max<Index>(1, rows)) *
-                              i.columns);
+            size[v] = arena_aligned((local_[v] ? std::min(rows, std::max(tile_rows_, i.extent.times))
+                                               : std::max<Index>(1, rows)) *
+                                    i.columns);
         }
     }
     place_.assign(values, -1);

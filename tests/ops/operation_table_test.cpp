@@ -1,6 +1,7 @@
 // The checks that every operation of the table passes: gradients against central differences in
 // double, float against double, any grouping of lanes, tiles and the debug executor bitwise; and that
 // no operation of src/ops and no function of include/tether/ops is missing from the table.
+#include "tests/ops/device_operation.hpp"
 #include "tests/ops/operation_run.hpp"
 #include "tests/ops/operation_table.hpp"
 #include "tether/core/error.hpp"
@@ -135,6 +136,40 @@ void expect_same_in_parts(const RecordedOperation& op, const Batch& batch) {
             ASSERT_EQ(sum.y, whole.y) << parts << " parts";
         }
     }
+}
+
+// Launch lists, their indices and the order of their phases, without a device: the emulation runs the same
+// functors. What agrees forwards and backwards has no race between items, blocks or threads of a phase.
+TEST_P(Operation, launches_agree_with_the_host) {
+    each([](const RecordedOperation& op, const Batch& batch) {
+        const OperationNumbers<double> numbers(op, batch);
+        const OperationResult<double> host =
+            OperationRunner<double>(op, batch, 0, batch.lanes.size()).run(numbers);
+        const auto forwards = device::make_emulation(false);
+        const OperationResult<double> device = run_on_device<double>(*forwards, op, batch, numbers, 3);
+        const auto backwards = device::make_emulation(true);
+        ASSERT_EQ(run_on_device<double>(*backwards, op, batch, numbers, 0), device) << "order matters";
+        double scale = largest(host.gradient);
+        for (const auto& [name, g] : host.input_gradient) {
+            scale = std::max(scale, largest(g));
+        }
+        const auto compare = [](const std::string& name, const std::vector<double>& a,
+                                const std::vector<double>& b, double of) {
+            ASSERT_EQ(a.size(), b.size()) << name;
+            const double tolerance = 1e-12 * std::max(largest(b), 1e-2 * of);
+            for (std::size_t i = 0; i < a.size(); ++i) {
+                ASSERT_NEAR(a[i], b[i], tolerance) << name << " entry " << i;
+            }
+        };
+        compare("y", device.y, host.y, 1.0);
+        compare("sums", device.sums, host.sums, 1.0);
+        compare("gradient", device.gradient, host.gradient, scale);
+        compare("extra gradient", device.extra_gradient, host.extra_gradient, scale);
+        compare("state", device.next_state, host.next_state, 1.0);
+        for (const auto& [name, g] : host.input_gradient) {
+            compare(name, device.input_gradient.at(name), g, scale);
+        }
+    });
 }
 
 TEST_P(Operation, any_grouping_of_lanes_gives_the_same_bits) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "tether/core/types.hpp"
+#include "tether/program/device_run.hpp"
 #include "tether/program/run.hpp"
 
 #include <cstdint>
@@ -39,6 +40,9 @@ public:
     [[nodiscard]] virtual std::string_view name() const = 0;
     virtual void run(Run<float>& r) const = 0;
     virtual void run(Run<double>& r) const = 0;
+    // Appends what a device has to do to its list. The default is an error naming the operation.
+    virtual void launch(DeviceRun<float>& r) const;
+    virtual void launch(DeviceRun<double>& r) const;
     // Appends the nodes that carry the outputs' gradients to the inputs. The default is an error
     // naming the operation: some operations (measures) are never differentiated.
     virtual void reverse(Reverse& r) const;
@@ -55,13 +59,26 @@ public:
     [[nodiscard]] virtual double flop(const Run<float>& r) const;
 };
 
-// Implements both precisions from one template: Derived::execute<T>(Run<T>&) const.
+// Implements both precisions from one template: Derived::execute<T>(Run<T>&) const and, for devices,
+// Derived::record<T>(DeviceRun<T>&) const.
 template <class Derived>
 class OpOf : public Op {
 public:
     void run(Run<float>& r) const override { static_cast<const Derived*>(this)->template execute<float>(r); }
     void run(Run<double>& r) const override {
         static_cast<const Derived*>(this)->template execute<double>(r);
+    }
+    void launch(DeviceRun<float>& r) const override { launch_as<float>(r); }
+    void launch(DeviceRun<double>& r) const override { launch_as<double>(r); }
+
+private:
+    template <class T>
+    void launch_as(DeviceRun<T>& r) const {
+        if constexpr (requires(const Derived& d) { d.template record<T>(r); }) {
+            static_cast<const Derived*>(this)->template record<T>(r);
+        } else {
+            Op::launch(r);
+        }
     }
 };
 

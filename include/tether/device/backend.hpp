@@ -1,0 +1,112 @@
+// A device: memory, copies and the execution of launch lists. Implementations: CUDA, and an emulation that
+// runs on the host for tests and for the checks that need no device. All calls are made by one thread, in
+// order; copies and lists run asynchronously on a device until synchronise().
+// Errors: Error(device) naming the device and what failed.
+#pragma once
+
+#include "tether/device/launch.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace tether::device {
+
+// Adds the numbers over all devices and ranks, in place; in host or device memory as the backend has it.
+using DeviceExchange = std::function<void(double* sums, Index count)>;
+
+class Backend {
+public:
+    Backend() = default;
+    Backend(const Backend&) = delete;
+    Backend& operator=(const Backend&) = delete;
+    virtual ~Backend() = default;
+
+    [[nodiscard]] virtual std::string name() const = 0;
+    // Zeroed; freed by release.
+    [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
+    virtual void release(void* memory) = 0;
+    // Page-locked where that makes copies faster.
+    [[nodiscard]] virtual void* allocate_staging(std::size_t bytes) = 0;
+    virtual void release_staging(void* memory) = 0;
+    virtual void to_device(void* device, const void* host, std::size_t bytes) = 0;
+    virtual void to_host(void* host, const void* device, std::size_t bytes) = 0;
+    virtual void clear(void* device, std::size_t bytes) = 0;
+    // Launches [first, last) of a list. A list that has run twice unchanged may be captured and replayed.
+    virtual void run(const LaunchList& list, std::size_t first, std::size_t last,
+                     const DeviceExchange& exchange) = 0;
+    virtual void synchronise() = 0;
+
+    struct Counts {
+        long launches = 0; // kernels started one by one
+        long replays = 0;  // graphs started
+        long waits = 0;    // times the host waited for the device
+        long allocations = 0;
+    };
+    [[nodiscard]] virtual Counts counts() const = 0;
+};
+
+// Memory of one type on a device, grown on request, never shrunk.
+template <class T>
+class Buffer {
+public:
+    explicit Buffer(Backend& backend) : backend_(&backend) {}
+    Buffer(Buffer&& other) noexcept
+        : backend_(other.backend_), data_(std::exchange(other.data_, nullptr)),
+          size_(std::exchange(other.size_, 0)) {}
+    Buffer& operator=(Buffer&&) = delete;
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    ~Buffer() {
+        if (data_ != nullptr) {
+            backend_->release(data_);
+        }
+    }
+    // Contents are lost where it grows; returns whether it did (pointers changed).
+    bool require(Index size) {
+        if (size <= size_) {
+            return false;
+        }
+        if (data_ != nullptr) {
+            backend_->release(data_);
+            data_ = nullptr;
+        }
+        data_ = static_cast<T*>(backend_->allocate(static_cast<std::size_t>(size) * sizeof(T)));
+        size_ = size;
+        return true;
+    }
+    void load(std::span<const T> values) {
+        if (!values.empty()) {
+            backend_->to_device(data_, values.data(), values.size_bytes());
+        }
+    }
+    void store(std::span<T> values) const {
+        if (!values.empty()) {
+            backend_->to_host(values.data(), data_, values.size_bytes());
+        }
+    }
+    void clear() {
+        if (size_ > 0) {
+            backend_->clear(data_, static_cast<std::size_t>(size_) * sizeof(T));
+        }
+    }
+    [[nodiscard]] T* data() const { return data_; }
+    [[nodiscard]] Index size() const { return size_; }
+
+private:
+    Backend* backend_;
+    T* data_ = nullptr;
+    Index size_ = 0;
+};
+
+// `descending`: items, blocks and threads run from the last to the first. Memory not yet written holds
+// what the allocation left, guarded: a write beyond a buffer's end is found when it is released.
+[[nodiscard]] std::unique_ptr<Backend> make_emulation(bool descending = false);
+
+// Device `number` of this machine; Error(device), exit code 15, where this build or machine has none.
+[[nodiscard]] std::unique_ptr<Backend> make_cuda(int number);
+
+} // namespace tether::device

@@ -1,0 +1,135 @@
+// What a device is asked to do, as data: a list of launches recorded once and replayed every step (in stream
+// order, or captured into a graph). A launch carries a functor by value with all pointers bound, so that a
+// replay needs nothing from the host. The mathematics is in the functors (kernels); whoever executes a list
+// knows only the three shapes of work below. The emulation runs the same functors on the host.
+//
+// each   f(i) for 0 <= i < items, in any order, no two writing the same place.
+// team   blocks of F::threads threads that share an F::Shared and keep an F::Local each. The work of a block
+//        is a sequence of f.phases(block) phases; f.phase(p, block, thread, shared, local) runs for all
+//        threads before phase p + 1 begins (on a device: a barrier between phases).
+// exchange  sums over devices and ranks in the middle of a step: numbers in device memory, in place.
+#pragma once
+
+#include "tether/core/host_device.hpp"
+#include "tether/core/types.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <typeindex>
+#include <vector>
+
+namespace tether::device {
+
+struct Launch {
+    enum class Shape : unsigned char { each, team, exchange };
+    static constexpr std::size_t most_bytes = 320; // of a functor; CUDA takes 4 KiB
+
+    Shape shape = Shape::each;
+    std::type_index functor = typeid(void);
+    std::string name;       // of the operation, for profiles
+    Index items = 0;        // each: calls at capacity; team: blocks
+    int threads = 0;        // team: of a block
+    double* sums = nullptr; // exchange: [items]
+    alignas(16) std::array<std::byte, most_bytes> bytes{};
+    std::size_t size = 0; // of the functor
+    // Runs it on the host. Threads of a block go in ascending or descending order: a result that depends
+    // on it shows a missing barrier.
+    void (*emulate)(const Launch&, bool descending) = nullptr;
+};
+
+namespace detail {
+
+template <class F>
+F functor_of(const Launch& launch) {
+    static_assert(std::is_trivially_copyable_v<F>);
+    alignas(F) std::byte place[sizeof(F)];
+    std::memcpy(place, launch.bytes.data(), sizeof(F));
+    return *reinterpret_cast<const F*>(place);
+}
+
+template <class F>
+void emulate_each(const Launch& launch, bool descending) {
+    const F f = functor_of<F>(launch);
+    for (Index i = 0; i < launch.items; ++i) {
+        f(descending ? launch.items - 1 - i : i);
+    }
+}
+
+template <class F>
+void emulate_team(const Launch& launch, bool descending) {
+    const F f = functor_of<F>(launch);
+    std::vector<typename F::Local> local(F::threads);
+    const auto shared = std::make_unique<typename F::Shared>();
+    for (Index b = 0; b < launch.items; ++b) {
+        const Index block = descending ? launch.items - 1 - b : b;
+        std::memset(static_cast<void*>(shared.get()), 0xFF, sizeof *shared); // not a number until written
+        for (auto& l : local) {
+            l = {};
+        }
+        const Index phases = f.phases(block);
+        for (Index p = 0; p < phases; ++p) {
+            for (int t = 0; t < F::threads; ++t) {
+                const int thread = descending ? F::threads - 1 - t : t;
+                f.phase(p, block, thread, *shared, local[static_cast<std::size_t>(thread)]);
+            }
+        }
+    }
+}
+
+template <class F>
+Launch launch_of(const F& f, std::string name, Index items) {
+    static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= Launch::most_bytes && alignof(F) <= 16);
+    Launch launch;
+    launch.functor = typeid(F);
+    launch.name = std::move(name);
+    launch.items = items;
+    launch.size = sizeof(F);
+    std::memcpy(launch.bytes.data(), &f, sizeof(F));
+    return launch;
+}
+
+} // namespace detail
+
+class LaunchList {
+public:
+    // The operation that further launches belong to.
+    void name(std::string operation) { name_ = std::move(operation); }
+
+    template <class F>
+    void each(Index items, const F& f) {
+        if (items > 0) {
+            launches_.push_back(detail::launch_of(f, name_, items));
+            launches_.back().emulate = &detail::emulate_each<F>;
+        }
+    }
+    template <class F>
+    void team(Index blocks, const F& f) {
+        if (blocks > 0) {
+            launches_.push_back(detail::launch_of(f, name_, blocks));
+            launches_.back().shape = Launch::Shape::team;
+            launches_.back().threads = F::threads;
+            launches_.back().emulate = &detail::emulate_team<F>;
+        }
+    }
+    void exchange(double* sums, Index count) {
+        Launch launch;
+        launch.shape = Launch::Shape::exchange;
+        launch.name = name_;
+        launch.sums = sums;
+        launch.items = count;
+        launches_.push_back(std::move(launch));
+    }
+    void clear() { launches_.clear(); }
+    [[nodiscard]] const std::vector<Launch>& launches() const { return launches_; }
+    [[nodiscard]] std::size_t size() const { return launches_.size(); }
+
+private:
+    std::string name_;
+    std::vector<Launch> launches_;
+};
+
+} // namespace tether::device

@@ -1,0 +1,86 @@
+// Sums over rows on a device, in one fixed order for any number of devices: within a lane, `groups` threads
+// take every groups-th row and are added as a balanced tree; lanes by the balanced tree of core/fixed_tree.
+#pragma once
+
+#include "tether/core/host_device.hpp"
+#include "tether/kernels/batch_rows.hpp"
+
+namespace tether::kernels {
+
+// partial[lane * columns + c] = sum over the rows of the lane of leaf(row, c), in Sum. One block per lane and
+// `Width` columns.
+template <class Sum, class Leaf, int Width>
+struct LaneSums {
+    static constexpr int threads = 256;
+    static constexpr int groups = threads / Width;
+    struct Shared {
+        Sum sum[threads];
+    };
+    struct Local {};
+
+    LaneRows rows;
+    Index columns;
+    Leaf leaf;
+    Sum* partial;
+
+    [[nodiscard]] Index blocks() const { return rows.lanes * ((columns + Width - 1) / Width); }
+    TETHER_HD Index phases(Index) const {
+        Index levels = 1; // the rows, then the tree
+        for (int g = groups; g > 1; g /= 2) {
+            ++levels;
+        }
+        return levels + 1;
+    }
+    TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local&) const {
+        const Index tiles = (columns + Width - 1) / Width;
+        const Index lane = block / tiles;
+        const Index column = block % tiles * Width + thread % Width;
+        const int group = thread / Width;
+        if (p == 0) {
+            Sum sum = 0;
+            if (column < columns) {
+                for (Index row = rows.first(lane) + group; row < rows.last(lane); row += groups) {
+                    sum += leaf(row, column);
+                }
+            }
+            shared.sum[thread] = sum;
+            return;
+        }
+        const int stride = p < 31 ? groups >> p : 0; // groups / 2, ..., 1, then 0
+        if (stride > 0) {
+            if (group < stride) {
+                shared.sum[thread] += shared.sum[thread + stride * Width];
+            }
+        } else if (group == 0 && column < columns) {
+            partial[lane * columns + column] = shared.sum[thread];
+        }
+    }
+};
+
+// The balanced tree over numbers that lie `stride` apart, as core/fixed_tree adds lanes; lanes is a power of
+// two.
+template <class Sum>
+TETHER_HD Sum tree_over_lanes(const Sum* leaf, Index lanes, Index stride) {
+    Sum level[32];
+    Sum sum = 0;
+    for (Index lane = 0; lane < lanes; ++lane) {
+        sum = leaf[lane * stride];
+        int at = 0;
+        for (Index bits = lane; (bits & 1) != 0; bits >>= 1) {
+            sum = level[at++] + sum;
+        }
+        level[at] = sum;
+    }
+    return sum;
+}
+
+// put(column, total over the lanes) for every column.
+template <class Sum, class Put>
+struct LaneTotals {
+    const Sum* partial;
+    Index lanes, columns;
+    Put put;
+    TETHER_HD void operator()(Index c) const { put(c, tree_over_lanes(partial + c, lanes, columns)); }
+};
+
+} // namespace tether::kernels

@@ -1,0 +1,76 @@
+// Runs a program on a device: every node appends its launches to one list, made once for a capacity of rows;
+// a batch is copied to fixed places and the list replayed. All lanes of the device go through it side by
+// side. Intermediates have places in one arena, by liveness, as on the host.
+#pragma once
+
+#include "tether/program/device_run.hpp"
+#include "tether/program/executor.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tether {
+
+// As Environment, in device memory. Pointers must stay the same while lists are replayed.
+template <class T>
+struct DeviceEnvironment {
+    const T* parameters = nullptr;
+    T* gradient = nullptr;
+    T* extra_gradient = nullptr;
+    T* sums = nullptr; // [Program::sum_columns()]: written after the nodes of the part, read as totals
+    const T* state = nullptr;
+    T* next_state = nullptr;
+    const T* control = nullptr;
+    bool commits_state = true;
+};
+
+template <class T>
+class DeviceExecutor {
+public:
+    DeviceExecutor(const Program& program, device::Backend& backend, const DeviceEnvironment<T>& environment);
+    ~DeviceExecutor();
+
+    // Makes room for batches of so many lanes and rows per axis, and records for it. Called by load() where a
+    // batch is larger than all before; calling it first with the largest batch of a data set avoids that.
+    void reserve(Index lanes, const std::array<Index, axis_count>& rows);
+    // Copies a part to the device; the part may change as soon as this returns.
+    void load(const BatchPart<T>& part);
+    // Nodes [first, last): whole program, or up to one of its borders. Where the last node of the part is
+    // among them, elements that no node writes are zeroed and the sums are copied.
+    void run_nodes(std::size_t first, std::size_t last, const device::DeviceExchange& exchange = {});
+    void run(const device::DeviceExchange& exchange = {}) { run_nodes(0, program_.nodes.size(), exchange); }
+
+    // Of the last run; waits for the device.
+    [[nodiscard]] std::vector<T> value(Value v) const;
+
+    [[nodiscard]] const device::LaunchList& list() const { return list_; }
+    [[nodiscard]] std::size_t arena_bytes() const {
+        return static_cast<std::size_t>(arena_.size()) * sizeof(T);
+    }
+    [[nodiscard]] long recordings() const { return recordings_; }
+    [[nodiscard]] const Program& program() const { return program_; }
+
+private:
+    struct Layout; // of a batch in its staging memory, which mirrors the device's
+    void record();
+    void record_nodes();
+    [[nodiscard]] T* pointer(Value v) const;
+
+    const Program& program_;
+    device::Backend& backend_;
+    DeviceEnvironment<T> environment_;
+    std::unique_ptr<Layout> layout_;
+    DeviceBatch<T> batch_;
+    std::array<Index, axis_count> rows_{}; // of the last part
+    DeviceMemory memory_;
+    device::Buffer<T> arena_;
+    device::Buffer<std::byte> part_;
+    std::vector<Index> place_;
+    device::LaunchList list_;
+    std::vector<std::size_t> node_end_; // per node: end of its launches
+    std::size_t part_end_ = 0;          // of the launches after the nodes of the part
+    long recordings_ = 0;
+};
+
+} // namespace tether

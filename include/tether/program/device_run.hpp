@@ -1,0 +1,130 @@
+// What an operation sees while it is recorded for a device: its operands in device memory, the batch, and the
+// list that its launches are appended to. Recorded once per capacity of rows and replayed every step, so
+// launches hold pointers to what changes (rows, fields, controls), never its values.
+#pragma once
+
+#include "tether/core/types.hpp"
+#include "tether/device/backend.hpp"
+#include "tether/kernels/batch_rows.hpp"
+#include "tether/kernels/lane_sums.hpp"
+#include "tether/program/batch.hpp"
+
+#include <array>
+#include <cstring>
+#include <span>
+#include <vector>
+
+namespace tether {
+
+// The batch in device memory, at fixed places.
+template <class T>
+struct DeviceBatch {
+    Index lanes = 0;
+    std::array<Index, axis_count> capacity{};          // rows per axis
+    std::array<const Index*, axis_count> lane_begin{}; // [lanes + 1] each
+    kernels::TopologyView topology;
+    std::vector<const T*> field;
+};
+
+// Device memory that lives with a list: tables of constants, and scratch that launches of one node share (the
+// next node may overwrite it: a device executes a list in order).
+class DeviceMemory {
+public:
+    explicit DeviceMemory(device::Backend& backend) : backend_(backend), scratch_(backend) {}
+
+    template <class X>
+    const X* constants(std::span<const X> values) {
+        static_assert(std::is_trivially_copyable_v<X>);
+        if (values.empty()) {
+            return nullptr;
+        }
+        tables_.emplace_back(backend_);
+        tables_.back().require(static_cast<Index>(values.size_bytes()));
+        backend_.to_device(tables_.back().data(), values.data(), values.size_bytes());
+        return reinterpret_cast<const X*>(tables_.back().data());
+    }
+    // The first pass of a recording learns how much is needed (and must not be run), the second gets it.
+    template <class X>
+    X* scratch(Index count) {
+        const Index bytes = (count * static_cast<Index>(sizeof(X)) + 255) / 256 * 256;
+        const Index at = used_;
+        used_ += bytes;
+        most_ = std::max(most_, used_);
+        return scratch_.data() == nullptr ? nullptr : reinterpret_cast<X*>(scratch_.data() + at);
+    }
+    void next_node() { used_ = 0; }
+    // Whether scratch had to grow: record again.
+    bool settle() { return scratch_.require(most_); }
+    void forget_constants() { tables_.clear(); }
+
+private:
+    device::Backend& backend_;
+    std::vector<device::Buffer<std::byte>> tables_;
+    device::Buffer<std::byte> scratch_;
+    Index used_ = 0, most_ = 0;
+};
+
+template <class T>
+struct DeviceRun {
+    struct Operand {
+        T* data = nullptr;
+        Index capacity = 0; // rows
+        Index columns = 0;
+        Extent extent;
+    };
+    const DeviceBatch<T>* batch = nullptr;
+    std::span<const Operand> inputs, outputs;
+    device::LaunchList* list = nullptr;
+    DeviceMemory* memory = nullptr;
+    const T* parameters = nullptr; // the flat vector (weights need no packing here)
+    bool commits_state = true;
+
+    [[nodiscard]] const Operand& input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
+    [[nodiscard]] const Operand& output(int i) const { return outputs[static_cast<std::size_t>(i)]; }
+    [[nodiscard]] const T* in(int i) const { return input(i).data; }
+    [[nodiscard]] T* out(int i) const { return output(i).data; }
+    [[nodiscard]] bool has_out(int i) const {
+        return static_cast<std::size_t>(i) < outputs.size() && output(i).data != nullptr;
+    }
+    [[nodiscard]] Index in_columns(int i) const { return input(i).columns; }
+    [[nodiscard]] Index out_columns(int i) const { return output(i).columns; }
+
+    [[nodiscard]] const Index* axis_rows(Axis axis) const {
+        return axis == Axis::one ? nullptr : batch->lane_begin[static_cast<std::size_t>(axis)] + batch->lanes;
+    }
+    [[nodiscard]] kernels::RowCount rows(Extent extent) const {
+        return {axis_rows(extent.axis), extent.times};
+    }
+    [[nodiscard]] kernels::LaneRows lanes(Extent extent) const {
+        return {batch->lane_begin[static_cast<std::size_t>(extent.axis)], batch->lanes, extent.times};
+    }
+
+    // g(i) for every number of an operand's shape; g(row, column) for the same; g(row) for every row.
+    template <class G>
+    void flat(const Operand& shape, const G& g) const {
+        list->each(shape.capacity * shape.columns, kernels::PerFlat<G>{rows(shape.extent), shape.columns, g});
+    }
+    template <class G>
+    void numbers(const Operand& shape, const G& g) const {
+        wide_numbers(shape.extent, shape.capacity, shape.columns, g);
+    }
+    template <class G>
+    void wide_numbers(Extent extent, Index capacity, Index columns, const G& g) const {
+        list->each(capacity * columns,
+                   kernels::PerNumber<G>{rows(extent), static_cast<std::uint32_t>(columns), g});
+    }
+    template <class G>
+    void each_row(const Operand& shape, const G& g) const {
+        list->each(shape.capacity, kernels::PerRow<G>{rows(shape.extent), g});
+    }
+    // put(c, sum over the rows of a value with this extent of leaf(row, c)), lane by lane and by the tree.
+    template <int Width, class Sum, class Leaf, class Put>
+    void sum_over_lanes(kernels::LaneRows lane_rows, Index columns, const Leaf& leaf, const Put& put) const {
+        auto* partial = memory->scratch<Sum>(lane_rows.lanes * columns);
+        const kernels::LaneSums<Sum, Leaf, Width> sums{lane_rows, columns, leaf, partial};
+        list->team(sums.blocks(), sums);
+        list->each(columns, kernels::LaneTotals<Sum, Put>{partial, lane_rows.lanes, columns, put});
+    }
+};
+
+} // namespace tether
