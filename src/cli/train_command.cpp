@@ -3,6 +3,7 @@
 #include "tether/cli/arguments.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
+#include "tether/run/device_choice.hpp"
 #include "tether/run/job_keys.hpp"
 #include "tether/run/setup.hpp"
 #include "tether/run/trainer.hpp"
@@ -41,8 +42,9 @@ Usage train_usage() {
               .meaning = "a phase lasting longer ends the job, exit 13 (default: 300)"},
              {.name = "--device",
               .value = "NAME",
-              .meaning = "cpu (default) or cuda",
-              .words = {"cpu", "cuda"}},
+              .meaning =
+                  "cpu (default), cuda, or emulation: a device's launches on the host, slow, for tests",
+              .words = run::device_names()},
              {.name = "--local-data",
               .value = "DIR",
               .meaning = "copy the data file to this folder of every node's own disk, read it there"},
@@ -103,8 +105,7 @@ int train_command(std::span<const std::string> arguments) {
         fmt::print("{}", job.resolved());
         return 0;
     }
-    check(a.value_or("--device", "cpu") == "cpu", ExitCode::device,
-          "--device cuda: this build has no CUDA executor; use --device cpu");
+    options.device = a.value_or("--device", "cpu");
     const auto world = parallel::make_communicator();
     log::set_quiet(world->rank() != 0);
     int code = 0;
@@ -115,6 +116,7 @@ int train_command(std::span<const std::string> arguments) {
             }
             return;
         }
+        (void)run::open_device(options.device, *world); // a missing device is told before anything is written
         const run::TrainResult result = run::train(job, options, *world);
         code = static_cast<int>(result.code);
         if (world->rank() == 0) {

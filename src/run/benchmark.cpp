@@ -2,8 +2,8 @@
 
 #include "tether/core/error.hpp"
 #include "tether/device/gemm.hpp"
-#include "tether/run/engine.hpp"
 #include "tether/run/filling.hpp"
+#include "tether/run/host_engine.hpp"
 #include "tether/run/provenance.hpp"
 #include "tether/run/setup.hpp"
 #include "tether/run/trainer.hpp"
@@ -93,10 +93,10 @@ template <class T>
 void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communicator& world,
                 const parallel::LaneMap& lanes, parallel::ThreadTeam& team, BenchmarkResult& result) {
     const Job& job = setup.job;
-    Engine<T> engine(*setup.network, *setup.method,
-                     {job.primal.optimiser, job.parallel.order == SumOrder::tree, job.parallel.lanes_at_once,
-                      Checking::none},
-                     lanes, world, team);
+    HostEngine<T> engine(*setup.network, *setup.method,
+                         {job.primal.optimiser, job.parallel.order == SumOrder::tree,
+                          job.parallel.lanes_at_once, Checking::none},
+                         lanes, world, team);
     setup.network->initialise<T>(static_cast<std::uint64_t>(job.seed), engine.trained(), engine.state());
     engine.renew_weights();
     const auto state = setup.method->start({.sites = setup.network->sites(),
@@ -107,7 +107,7 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     std::vector<double> gamma(sites), u(setup.network->policy().slack ? sites : 0);
     data::BatchOrder order = setup.batch_order();
     BatchFiller<T> filler(setup, lanes);
-    const typename Engine<T>::Fill fill = std::ref(filler);
+    const typename HostEngine<T>::Fill fill = std::ref(filler);
     Index step = 0;
     std::vector<double> total, data, forward, backward, reduce, optimise, coordinator;
     for (auto* list : {&total, &data, &forward, &backward, &reduce, &optimise, &coordinator}) {

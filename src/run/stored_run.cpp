@@ -8,6 +8,7 @@
 #include "tether/data/collate.hpp"
 #include "tether/run/coordinator_role.hpp"
 #include "tether/run/description.hpp"
+#include "tether/run/host_engine.hpp"
 #include "tether/run/provenance.hpp"
 #include "tether/run/run_file_reader.hpp"
 #include "tether/run/run_folder.hpp"
@@ -51,8 +52,8 @@ Checkpoint first_checkpoint(const Setup& setup, const NetworkNumbers& numbers) {
     const auto alone = parallel::make_self_communicator();
     const parallel::LaneMap lanes(static_cast<int>(setup.job.parallel.lanes), 1, 0, 1);
     parallel::ThreadTeam team(1);
-    Engine<T> engine(*setup.network, *setup.method, {.optimiser = setup.job.primal.optimiser}, lanes, *alone,
-                     team);
+    HostEngine<T> engine(*setup.network, *setup.method, {.optimiser = setup.job.primal.optimiser}, lanes,
+                         *alone, team);
     engine.trained().assign(numbers.trained.begin(), numbers.trained.end());
     engine.state().assign(numbers.state.begin(), numbers.state.end());
     return save_state(setup.job, 0, engine);

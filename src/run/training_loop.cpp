@@ -4,6 +4,7 @@
 #include "tether/core/log.hpp"
 #include "tether/parallel/watchdog.hpp"
 #include "tether/run/clock.hpp"
+#include "tether/run/device_choice.hpp"
 #include "tether/run/engine.hpp"
 #include "tether/run/evaluation.hpp"
 #include "tether/run/fault_injection.hpp"
@@ -40,11 +41,12 @@ public:
          parallel::Communicator& workers, parallel::CoordinatorLink* link)
         : setup_(setup), job_(setup.job), options_(options), folder_(folder), workers_(workers), link_(link),
           lanes_(static_cast<int>(job_.parallel.lanes), workers.size(), workers.rank(), threads),
-          team_(lanes_.threads()), engine_(*setup.network, *setup.method,
-                                           {job_.primal.optimiser, job_.parallel.order == SumOrder::tree,
-                                            job_.parallel.lanes_at_once, options.checking},
-                                           lanes_, workers, team_),
-          evaluator_(setup, workers, team_), order_(setup.batch_order()),
+          team_(lanes_.threads()), backend_(open_device(options.device, workers)),
+          engine_owner_(make_engine<T>(*setup.network, *setup.method,
+                                       {job_.primal.optimiser, job_.parallel.order == SumOrder::tree,
+                                        job_.parallel.lanes_at_once, options.checking},
+                                       lanes_, workers, team_, backend_.get())),
+          engine_(*engine_owner_), evaluator_(setup, workers, team_), order_(setup.batch_order()),
           control_(setup.network->sites(), setup.network->tasks().weights()), filler_(setup, lanes_),
           total_(setup.total_steps()), watchdog_(watchdog_options(options, workers)),
           clock_(JobClock::from_environment(options.max_wall)) {
@@ -146,7 +148,10 @@ private:
             engine_.request_stop();
         }
         watchdog_.phase("step", step_);
-        fault_.strike(workers_.rank(), step_, std::span<T>(engine_.trained()));
+        if (fault_.due(workers_.rank(), step_)) {
+            fault_.strike(std::span<T>(engine_.trained()));
+            engine_.renew_weights();
+        }
         const std::span<const Index> samples = order_.batch(step_);
         filler_.begin(step_, samples);
         engine_.compute(fill_, setup_.loss_factor_of(samples), control_);
@@ -310,7 +315,9 @@ private:
     parallel::CoordinatorLink* link_;
     parallel::LaneMap lanes_;
     parallel::ThreadTeam team_;
-    Engine<T> engine_;
+    std::unique_ptr<device::Backend> backend_; // null: the cores of this machine
+    std::unique_ptr<Engine<T>> engine_owner_;
+    Engine<T>& engine_;
     Evaluator<T> evaluator_;
     std::unique_ptr<SiteProbe<T>> probe_; // made when it is first needed
     data::BatchOrder order_;

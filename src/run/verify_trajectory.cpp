@@ -3,7 +3,7 @@
 #include "tether/core/error.hpp"
 #include "tether/parallel/communicator.hpp"
 #include "tether/parallel/thread_team.hpp"
-#include "tether/run/engine.hpp"
+#include "tether/run/host_engine.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -164,7 +164,7 @@ std::vector<Comparison> verify_trajectory(const ReferenceFile& file) {
     settings.optimiser.weight_decay = real(file, weight_decay, 0);
     settings.optimiser.clip_norm = real(file, clip, 0);
     settings.optimiser.eps = real(file, eps, 1e-8);
-    Engine<T> engine(network, *method, settings, parallel::LaneMap(1, 1, 0, 1), *self, team);
+    HostEngine<T> engine(network, *method, settings, parallel::LaneMap(1, 1, 0, 1), *self, team);
     file.load(network, engine.trained(), engine.state());
 
     const Index sites = network.sites();

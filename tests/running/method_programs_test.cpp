@@ -4,9 +4,9 @@
 #include "tests/support/reference.hpp"
 #include "tether/core/error.hpp"
 #include "tether/methods/schedule.hpp"
-#include "tether/run/engine.hpp"
 #include "tether/run/evaluation.hpp"
 #include "tether/run/filling.hpp"
+#include "tether/run/host_engine.hpp"
 #include "tether/run/run_file_reader.hpp"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,6 @@
 namespace tether::test {
 namespace {
 
-using run::Engine;
 using run::Setup;
 
 // A job's first batch, ready to be computed again and again with other numbers.
@@ -48,7 +47,7 @@ public:
         const auto samples = order.batch(0);
         filler.begin(0, samples);
         engine.renew_weights();
-        const typename Engine<double>::Fill fill = std::ref(filler);
+        const run::HostEngine<double>::Fill fill = std::ref(filler);
         engine.compute(fill, setup.loss_factor_of(samples), control());
         gradient.assign(engine.gradient().begin(), engine.gradient().end());
         return engine.update(control(), rate, true);
@@ -71,7 +70,7 @@ public:
     parallel::LaneMap lanes;
     parallel::ThreadTeam team;
     std::unique_ptr<parallel::Communicator> alone;
-    Engine<double> engine;
+    run::HostEngine<double> engine;
     run::BatchFiller<double> filler;
     data::BatchOrder order;
     std::unique_ptr<methods::MethodState> state;

@@ -70,14 +70,17 @@ public:
     [[nodiscard]] std::span<T> second_moment() { return second_; }
     [[nodiscard]] std::span<Index> counts() { return counts_; } // updates done, one per range
 
-private:
     // Neighbouring reached ranges with the same count, and their shared numbers.
     struct Segment {
         Range range;
         Index count = 0;
         kernels::Adam<T> adam;
     };
+    // What prepare() made for the present step, for updates that are done elsewhere (on a device).
+    [[nodiscard]] std::span<const Segment> segments() const { return segments_; }
+    [[nodiscard]] const kernels::Sgd<T>& sgd() const { return sgd_; }
 
+private:
     OptimiserSettings settings_;
     Index size_;
     std::vector<Range> ranges_;

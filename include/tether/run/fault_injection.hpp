@@ -20,13 +20,12 @@ public:
     explicit FaultInjection(const char* text);
     [[nodiscard]] static FaultInjection from_environment();
 
+    [[nodiscard]] bool due(int rank, Index step) const { return step == step_ && rank == rank_; }
     template <class T>
-    void strike(int rank, Index step, std::span<T> parameters) const {
-        if (step == step_ && rank == rank_) {
-            end_process();
-            for (T& value : parameters.first(parameters.empty() ? 0 : 1)) {
-                spoil(value);
-            }
+    void strike(std::span<T> parameters) const {
+        end_process();
+        for (T& value : parameters.first(parameters.empty() ? 0 : 1)) {
+            spoil(value);
         }
     }
 

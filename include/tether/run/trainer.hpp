@@ -17,6 +17,7 @@ namespace tether::run {
 struct TrainOptions {
     std::string runs = "runs";
     int threads = 0; // 0: the cores this process may use, shared by the ranks of a node
+    std::string device = "cpu"; // device_names()
     Resume resume = Resume::automatic;
     Index stop_after = 0;           // finish this step, checkpoint, stop; 0: none
     std::optional<double> max_wall; // seconds

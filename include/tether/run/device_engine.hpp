@@ -1,0 +1,69 @@
+// The engine on a device: parameters, gradient, moments and the whole update stay there; the host sends a
+// batch and one block of scalars per step and reads one block of numbers back after it. All lanes of the rank
+// go through the program side by side. Multipliers' terms depend on gates alone, which the host knows from
+// the step before, so that nothing waits in the middle of a step.
+#pragma once
+
+#include "tether/kernels/update.hpp"
+#include "tether/program/device_executor.hpp"
+#include "tether/run/engine.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace tether::run {
+
+template <class T>
+class DeviceEngine : public Engine<T> {
+public:
+    using typename Engine<T>::Fill;
+    DeviceEngine(const Network& network, const methods::Method& method, const EngineSettings& settings,
+                 const parallel::LaneMap& lanes, parallel::Communicator& communicator,
+                 device::Backend& backend);
+    ~DeviceEngine() override;
+
+    void compute(const Fill& fill, double factor, const methods::Control& control) override;
+    StepResult update(const methods::Control& control, double learning_rate, bool want_norm) override;
+    [[nodiscard]] std::span<const T> gradient() override;
+    void renew_weights() override;
+    [[nodiscard]] std::size_t arena_bytes() const override { return executor_->arena_bytes(); }
+
+    [[nodiscard]] const DeviceExecutor<T>& executor() const { return *executor_; }
+    // Launches of one step.
+    [[nodiscard]] std::size_t launches() const;
+
+private:
+    using Engine<T>::network_, Engine<T>::method_, Engine<T>::settings_, Engine<T>::lanes_,
+        Engine<T>::communicator_, Engine<T>::length_, Engine<T>::stop_requested_, Engine<T>::trained_,
+        Engine<T>::state_, Engine<T>::optimiser_, Engine<T>::added_losses_, Engine<T>::dgamma_,
+        Engine<T>::du_, Engine<T>::task_loss_, Engine<T>::task_norm_, Engine<T>::times_;
+    using Segment = kernels::UpdateSegment<T>;
+
+    // Scalars of one step, in this order in one block of memory.
+    struct ControlBlock;
+
+    void fetch() override;
+    void record();
+    void record_task_norms();
+    void reduce();
+    void exchange(double* sums, Index count);
+    void read_results();
+
+    device::Backend& backend_;
+    device::Buffer<T> parameters_, reduced_, state_on_device_, next_state_, first_, second_;
+    device::Buffer<double> results_;
+    std::unique_ptr<ControlBlock> block_;
+    DeviceMemory memory_;
+    std::unique_ptr<DeviceExecutor<T>> executor_;
+    device::LaunchList before_, tasks_, after_;
+    std::vector<Index> gates_, gate_states_, slacks_; // places in the flat vectors, by site
+    std::vector<double> results_on_host_;
+    std::vector<T> gradient_, transfer_;
+    std::vector<double> exchanged_;
+    BatchPart<T> part_;
+    double extra_loss_ = 0;
+    bool stale_ = false; // the host's copies are older than the device's
+    device::DeviceExchange exchange_;
+};
+
+} // namespace tether::run

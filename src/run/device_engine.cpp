@@ -1,0 +1,389 @@
+// See device_engine.hpp.
+#include "tether/run/device_engine.hpp"
+
+#include "tether/core/error.hpp"
+#include "tether/kernels/elementwise.hpp"
+#include "tether/kernels/update.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+namespace tether::run {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point& last) {
+    const Clock::time_point now = Clock::now();
+    const double passed = std::chrono::duration<double>(now - last).count();
+    last = now;
+    return passed;
+}
+
+// Numbers of a long vector that one block of threads adds up.
+constexpr Index norm_part = 4096;
+
+// put(norm of x[0..size)): parts of fixed size take the place of lanes, so the order depends on the size
+// alone.
+template <class T>
+void append_norm(device::LaunchList& list, DeviceMemory& memory, const T* x, Index size, double* norm) {
+    const auto parts = static_cast<Index>(
+        std::bit_ceil(static_cast<std::uint64_t>(std::max<Index>(1, (size + norm_part - 1) / norm_part))));
+    std::vector<Index> begin;
+    for (Index p = 0; p <= parts; ++p) {
+        begin.push_back(std::min(size, p * norm_part));
+    }
+    const kernels::LaneRows rows{memory.constants(std::span<const Index>(begin)), parts, 1};
+    auto* partial = memory.scratch<double>(parts);
+    const kernels::LaneSums<double, kernels::SquareLeaf<T>, 1> sums{rows, 1, {x}, partial};
+    list.team(sums.blocks(), sums);
+    list.each(1, kernels::LaneTotals<double, kernels::PutNorm>{partial, parts, 1, {norm}});
+}
+
+} // namespace
+
+// Two copies on the host, used in turn: the device may still read the one of the step before.
+template <class T>
+struct DeviceEngine<T>::ControlBlock {
+    ControlBlock(device::Backend& b, std::size_t controls, std::size_t sites, std::size_t slacks,
+                 std::size_t segments)
+        : backend(b), memory(b) {
+        const auto take = [this](std::size_t size) {
+            const std::size_t at = bytes;
+            bytes += (size + 15) / 16 * 16;
+            return at;
+        };
+        controls_at = take(controls * sizeof(T));
+        dgamma_at = take(sites * sizeof(double));
+        du_at = take(slacks * sizeof(double));
+        count_at = take(sizeof(Index));
+        segments_at = take(segments * sizeof(Segment));
+        memory.require(static_cast<Index>(bytes));
+        for (std::byte*& s : staging) {
+            s = static_cast<std::byte*>(backend.allocate_staging(bytes));
+        }
+    }
+    ~ControlBlock() {
+        for (std::byte* s : staging) {
+            backend.release_staging(s);
+        }
+    }
+    ControlBlock(const ControlBlock&) = delete;
+    ControlBlock& operator=(const ControlBlock&) = delete;
+    template <class X>
+    [[nodiscard]] const X* on_device(std::size_t at) const {
+        return reinterpret_cast<const X*>(memory.data() + at);
+    }
+    template <class X>
+    void put(std::size_t at, std::span<const X> values) {
+        std::memcpy(staging[turn] + at, values.data(), values.size_bytes());
+    }
+    void next() { turn = 1 - turn; }
+    // What lies in [from, end) of the block.
+    void send(std::size_t from, std::size_t end) {
+        if (end > from) {
+            backend.to_device(memory.data() + from, staging[turn] + from, end - from);
+        }
+    }
+
+    device::Backend& backend;
+    device::Buffer<std::byte> memory;
+    std::array<std::byte*, 2> staging{};
+    std::size_t turn = 0, bytes = 0;
+    std::size_t controls_at = 0, dgamma_at = 0, du_at = 0, count_at = 0, segments_at = 0;
+};
+
+template <class T>
+DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& method,
+                              const EngineSettings& settings, const parallel::LaneMap& lanes,
+                              parallel::Communicator& communicator, device::Backend& backend)
+    : Engine<T>(network, method, settings, lanes, communicator), backend_(backend), parameters_(backend),
+      reduced_(backend), state_on_device_(backend), next_state_(backend), first_(backend), second_(backend),
+      results_(backend), memory_(backend) {
+    const Program& program = network.training();
+    const auto room = [](Index n) { return std::max<Index>(1, n); };
+    parameters_.require(room(network.trained_size()));
+    reduced_.require(room(length_));
+    state_on_device_.require(room(network.states().size()));
+    next_state_.require(room(network.states().size()));
+    first_.require(static_cast<Index>(optimiser_.first_moment().size()));
+    second_.require(static_cast<Index>(optimiser_.second_moment().size()));
+    block_ = std::make_unique<ControlBlock>(backend, program.controls.size(), dgamma_.size(), du_.size(),
+                                            optimiser_.ranges().size());
+    T* gradient = reduced_.data();
+    executor_ = std::make_unique<DeviceExecutor<T>>(
+        program, backend,
+        DeviceEnvironment<T>{.parameters = parameters_.data(),
+                             .gradient = gradient,
+                             .extra_gradient = gradient + network.trained_size() + program.sum_columns(),
+                             .sums = gradient + network.trained_size(),
+                             .state = state_on_device_.data(),
+                             .next_state = next_state_.data(),
+                             .control = block_->template on_device<T>(block_->controls_at),
+                             .commits_state = true});
+    for (Index s = 0; s < network.sites(); ++s) {
+        gates_.push_back(network.gate_offset(s));
+        gate_states_.push_back(network.gate_state_offset(s));
+        slacks_.push_back(network.slack_offset() + s);
+    }
+    exchange_ = [this](double* sums, Index count) { exchange(sums, count); };
+    record();
+}
+
+template <class T>
+DeviceEngine<T>::~DeviceEngine() {
+    backend_.synchronise(); // nothing may still use the memory that is about to go
+}
+
+// Lists of the engine itself: the optimiser's step and what the host reads afterwards. The results are, in
+// this order: norm of the gradient, sums over the batch, losses that the method added, gates, gates that are
+// buffers, slacks, norms of the tasks' gradients.
+template <class T>
+void DeviceEngine<T>::record() {
+    const Program& program = network_.training();
+    const Index n = network_.trained_size();
+    T* gradient = reduced_.data();
+    const auto sites = static_cast<Index>(gates_.size());
+    const bool trained_gates = network_.policy().gate == methods::Gate::trained;
+    results_.require(1 + program.sum_columns() + static_cast<Index>(added_losses_.size()) + 3 * sites +
+                     static_cast<Index>(task_norm_.size()));
+    results_on_host_.resize(static_cast<std::size_t>(results_.size()));
+    do {
+        before_.clear();
+        after_.clear();
+        tasks_.clear();
+        memory_.forget_constants();
+        memory_.next_node();
+        // No node writes the gradient of a gate that the task loss does not reach.
+        before_.name("gate_gradients");
+        for (Index s = 0; s < sites; ++s) {
+            if (gates_[static_cast<std::size_t>(s)] >= 0 && !network_.gate_reached(s)) {
+                before_.each(1, kernels::SetNumbers<T>{gradient + gates_[static_cast<std::size_t>(s)], T(0)});
+            }
+        }
+        record_task_norms();
+
+        after_.name("primal_terms");
+        const ControlBlock& b = *block_;
+        if (trained_gates) {
+            after_.each(sites,
+                        kernels::AddTerms<T>{memory_.constants(std::span<const Index>(gates_)),
+                                             b.template on_device<double>(b.dgamma_at), false, gradient});
+            if (!du_.empty()) {
+                after_.each(sites,
+                            kernels::AddTerms<T>{memory_.constants(std::span<const Index>(slacks_)),
+                                                 b.template on_device<double>(b.du_at), true, gradient});
+            }
+        }
+        after_.name("norm");
+        append_norm(after_, memory_, static_cast<const T*>(gradient), n, results_.data());
+        after_.name("optimiser");
+        after_.each(n,
+                    kernels::UpdateElements<T>{b.template on_device<Segment>(b.segments_at),
+                                               b.template on_device<Index>(b.count_at), results_.data(),
+                                               settings_.optimiser.clip_norm,
+                                               settings_.optimiser.kind == optimise::OptimiserKind::adam,
+                                               parameters_.data(), gradient, first_.data(), second_.data()});
+        after_.name("state");
+        after_.each(network_.states().size(),
+                    kernels::CopyNumbers<T>{next_state_.data(), state_on_device_.data()});
+        after_.name("results");
+        double* to = results_.data() + 1;
+        after_.each(program.sum_columns(), kernels::StoreNumbers<T>{gradient + n, nullptr, to});
+        to += program.sum_columns() + static_cast<Index>(added_losses_.size()); // these are read by value
+        if (sites > 0 && gates_.front() >= 0) {
+            after_.each(sites,
+                        kernels::StoreNumbers<T>{parameters_.data(),
+                                                 memory_.constants(std::span<const Index>(gates_)), to});
+        }
+        to += sites;
+        if (sites > 0 && gate_states_.front() >= 0) {
+            after_.each(
+                sites, kernels::StoreNumbers<T>{state_on_device_.data(),
+                                                memory_.constants(std::span<const Index>(gate_states_)), to});
+        }
+        to += sites;
+        if (!du_.empty()) {
+            after_.each(sites,
+                        kernels::StoreNumbers<T>{parameters_.data(),
+                                                 memory_.constants(std::span<const Index>(slacks_)), to});
+        }
+    } while (memory_.settle());
+}
+
+template <class T>
+void DeviceEngine<T>::record_task_norms() {
+    tasks_.name("task_norms");
+    double* to = results_.data() + results_.size() - static_cast<Index>(task_norm_.size());
+    for (std::size_t k = 0; k < task_norm_.size(); ++k) {
+        const TaskGradient& g = network_.task_gradients()[k];
+        append_norm(tasks_, memory_, static_cast<const T*>(reduced_.data()) + g.first, g.size, to + k);
+    }
+}
+
+template <class T>
+std::size_t DeviceEngine<T>::launches() const {
+    return before_.size() + executor_->list().size() + tasks_.size() + after_.size();
+}
+
+// Sums over ranks go through the host here.
+template <class T>
+void DeviceEngine<T>::reduce() {
+    if (communicator_.size() == 1) {
+        return;
+    }
+    transfer_.resize(static_cast<std::size_t>(length_));
+    backend_.to_host(transfer_.data(), reduced_.data(), transfer_.size() * sizeof(T));
+    transfer_.back() = stop_requested_ ? T(1) : T(0);
+    if (settings_.tree_order) {
+        communicator_.all_reduce_tree(std::span<T>(transfer_));
+    } else {
+        communicator_.all_reduce_fast(std::span<T>(transfer_));
+    }
+    stop_requested_ = transfer_.back() > T(0);
+    backend_.to_device(reduced_.data(), transfer_.data(), transfer_.size() * sizeof(T));
+}
+
+template <class T>
+void DeviceEngine<T>::exchange(double* sums, Index count) {
+    if (communicator_.size() == 1) {
+        return;
+    }
+    exchanged_.resize(static_cast<std::size_t>(count));
+    backend_.to_host(exchanged_.data(), sums, exchanged_.size() * sizeof(double));
+    communicator_.all_reduce_tree(std::span<double>(exchanged_));
+    backend_.to_device(sums, exchanged_.data(), exchanged_.size() * sizeof(double));
+}
+
+template <class T>
+void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Control& control) {
+    times_ = {};
+    Clock::time_point clock = Clock::now();
+    const parallel::LaneRange mine = lanes_.mine();
+    fill(mine.first, mine.count, part_);
+    executor_->load(part_);
+    ControlBlock& b = *block_;
+    b.next();
+    std::vector<T>& controls = transfer_;
+    controls.resize(network_.training().controls.size());
+    this->fill_controls(factor, control, controls);
+    b.put(b.controls_at, std::span<const T>(controls));
+    b.send(b.controls_at, b.dgamma_at);
+    times_.data = seconds_since(clock);
+    const Program& program = network_.training();
+    backend_.run(before_, 0, before_.size(), {});
+    executor_->run_nodes(0, program.part_nodes, exchange_);
+    times_.forward = seconds_since(clock); // what the host spends on starting it
+    reduce();
+    if (!task_norm_.empty()) {
+        backend_.run(tasks_, 0, tasks_.size(), {});
+        const auto first = static_cast<std::size_t>(results_.size()) - task_norm_.size();
+        backend_.to_host(results_on_host_.data() + first, results_.data() + first,
+                         task_norm_.size() * sizeof(double));
+        std::vector<T> losses(task_loss_.size());
+        backend_.to_host(losses.data(), reduced_.data() + network_.trained_size(), losses.size() * sizeof(T));
+        for (std::size_t k = 0; k < task_norm_.size(); ++k) {
+            task_loss_[k] = static_cast<double>(losses[k]);
+            task_norm_[k] =
+                results_on_host_[first + k] / static_cast<double>(static_cast<T>(control.tasks()[k]));
+        }
+    }
+    if (program.part_nodes < program.nodes.size()) {
+        executor_->run_nodes(program.part_nodes, program.nodes.size(), exchange_);
+    }
+    times_.reduce = seconds_since(clock);
+}
+
+template <class T>
+StepResult DeviceEngine<T>::update(const methods::Control& control, double learning_rate,
+                                   bool /*want_norm*/) {
+    Clock::time_point clock = Clock::now();
+    StepResult result;
+    if (network_.policy().gate == methods::Gate::trained) {
+        result.extra_loss = this->primal_terms(control);
+    }
+    optimiser_.prepare(learning_rate);
+    ControlBlock& b = *block_;
+    std::vector<Segment> segments;
+    for (const auto& s : optimiser_.segments()) {
+        segments.push_back({s.range.begin, s.range.end, s.adam, optimiser_.sgd()});
+    }
+    const Index count = static_cast<Index>(segments.size());
+    b.put(b.dgamma_at, std::span<const double>(dgamma_));
+    b.put(b.du_at, std::span<const double>(du_));
+    b.put(b.count_at, std::span<const Index>(&count, 1));
+    b.put(b.segments_at, std::span<const Segment>(segments));
+    b.send(b.dgamma_at, b.bytes);
+    backend_.run(after_, 0, after_.size(), {});
+    stale_ = true;
+    read_results();
+    const std::size_t sums = 1;
+    result.loss = results_on_host_[sums];
+    result.gradient_norm = results_on_host_[0];
+    for (const Value v : added_losses_) {
+        result.extra_loss += static_cast<double>(executor_->value(v)[0]);
+    }
+    result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
+    result.stop = stop_requested_;
+    times_.optimise = seconds_since(clock);
+    return result;
+}
+
+// Gates, slacks and buffers that are gates come to the host with the results, so that read_sites knows them
+// while everything else stays on the device.
+template <class T>
+void DeviceEngine<T>::read_results() {
+    backend_.to_host(results_on_host_.data(), results_.data(), results_on_host_.size() * sizeof(double));
+    const std::size_t sites = gates_.size();
+    const double* from = results_on_host_.data() + 1 + network_.training().sum_columns() +
+                         static_cast<Index>(added_losses_.size());
+    for (std::size_t s = 0; s < sites; ++s) {
+        if (gates_[s] >= 0) {
+            trained_[static_cast<std::size_t>(gates_[s])] = static_cast<T>(from[s]);
+        }
+        if (gate_states_[s] >= 0) {
+            state_[static_cast<std::size_t>(gate_states_[s])] = static_cast<T>(from[sites + s]);
+        }
+        if (!du_.empty()) {
+            trained_[static_cast<std::size_t>(slacks_[s])] = static_cast<T>(from[2 * sites + s]);
+        }
+    }
+}
+
+template <class T>
+void DeviceEngine<T>::fetch() {
+    if (!stale_) {
+        return;
+    }
+    stale_ = false;
+    const auto get = [](const device::Buffer<T>& from, std::span<T> to) { from.store(to); };
+    get(parameters_, trained_);
+    get(state_on_device_, state_);
+    get(first_, optimiser_.first_moment());
+    get(second_, optimiser_.second_moment());
+}
+
+template <class T>
+void DeviceEngine<T>::renew_weights() {
+    stale_ = false;
+    parameters_.load(trained_);
+    state_on_device_.load(state_);
+    next_state_.load(state_);
+    first_.load(optimiser_.first_moment());
+    second_.load(optimiser_.second_moment());
+}
+
+template <class T>
+std::span<const T> DeviceEngine<T>::gradient() {
+    gradient_.resize(static_cast<std::size_t>(length_));
+    reduced_.store(std::span<T>(gradient_));
+    return gradient_;
+}
+
+template class DeviceEngine<float>;
+template class DeviceEngine<double>;
+
+} // namespace tether::run

@@ -1,0 +1,143 @@
+// Whole training steps on the emulated device against those on cores: the same batches, the same methods, in
+// double. What differs is the order of sums within a lane, nothing else.
+#include "tests/running/trained_run.hpp"
+#include "tests/support/reference.hpp"
+#include "tether/run/device_engine.hpp"
+#include "tether/run/filling.hpp"
+#include "tether/run/training_state.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace tether::test {
+namespace {
+
+// A job trained for some steps by an engine of its own.
+class ShortTraining {
+public:
+    ShortTraining(std::vector<std::string> keys, device::Backend* backend)
+        : setup(job_of(std::move(keys))), lanes(static_cast<int>(setup.job.parallel.lanes), 1, 0, 1), team(1),
+          alone(parallel::make_self_communicator()),
+          engine(run::make_engine<double>(*setup.network, *setup.method,
+                                          {.optimiser = setup.job.primal.optimiser}, lanes, *alone, team,
+                                          backend)),
+          filler(setup, lanes), order(setup.batch_order()),
+          state(setup.method->start({.sites = setup.network->sites(),
+                                     .steps_per_epoch = setup.steps_per_epoch(),
+                                     .epochs = setup.job.train.epochs,
+                                     .tasks = setup.network->tasks().weights()})) {
+        setup.network->initialise<double>(static_cast<std::uint64_t>(setup.job.seed), engine->trained(),
+                                          engine->state());
+        engine->renew_weights();
+    }
+    run::StepResult step(Index number) {
+        const auto samples = order.batch(number);
+        filler.begin(number, samples);
+        const run::Engine<double>::Fill fill = std::ref(filler);
+        const methods::Control control = state->control();
+        const auto sites = static_cast<std::size_t>(setup.network->sites());
+        std::vector<double> gamma(sites), u(setup.network->policy().slack ? sites : 0);
+        engine->read_sites(control, gamma, u);
+        engine->compute(fill, setup.loss_factor_of(samples), control);
+        const run::StepResult result = engine->update(control, setup.job.primal.lr, true);
+        state->advance({.step = number,
+                        .learning_rate = setup.job.dual.lr,
+                        .gamma = gamma,
+                        .u = u,
+                        .task_loss = engine->task_loss(),
+                        .task_norm = engine->task_norm()});
+        return result;
+    }
+
+    run::Setup setup;
+    parallel::LaneMap lanes;
+    parallel::ThreadTeam team;
+    std::unique_ptr<parallel::Communicator> alone;
+    std::unique_ptr<run::Engine<double>> engine;
+    run::BatchFiller<double> filler;
+    data::BatchOrder order;
+    std::unique_ptr<methods::MethodState> state;
+
+private:
+    static run::Job job_of(std::vector<std::string> keys) {
+        keys.emplace_back("train.precision=float64");
+        keys.emplace_back("data.train=12");
+        keys.emplace_back("data.batch=5"); // the last batch is smaller, and lanes are empty
+        return trained_job(keys);
+    }
+};
+
+void expect_close(const std::vector<double>& found, const std::vector<double>& expected,
+                  const std::string& what) {
+    ASSERT_EQ(found.size(), expected.size());
+    double scale = 1e-30;
+    for (const double v : expected) {
+        scale = std::max(scale, std::abs(v));
+    }
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        ASSERT_NEAR(found[i], expected[i], 1e-8 * scale) << what << " " << i;
+    }
+}
+
+class OnTheDevice : public testing::TestWithParam<std::vector<std::string>> {};
+
+TEST_P(OnTheDevice, trains_as_on_cores) {
+    const auto backend = device::make_emulation();
+    ShortTraining cores(GetParam(), nullptr);
+    ShortTraining device(GetParam(), backend.get());
+    for (Index step = 0; step < 7; ++step) {
+        SCOPED_TRACE("step " + std::to_string(step));
+        const run::StepResult expected = cores.step(step);
+        const run::StepResult found = device.step(step);
+        ASSERT_NEAR(found.loss, expected.loss, 1e-9 * std::abs(expected.loss));
+        ASSERT_NEAR(found.extra_loss, expected.extra_loss, 1e-9 * std::abs(expected.extra_loss) + 1e-15);
+        ASSERT_NEAR(found.gradient_norm, expected.gradient_norm, 1e-8 * expected.gradient_norm);
+        ASSERT_TRUE(found.finite);
+    }
+    expect_close(device.engine->trained(), cores.engine->trained(), "parameter");
+    expect_close(device.engine->state(), cores.engine->state(), "buffer");
+}
+
+// What a device has computed comes back as it was when it goes on from a checkpoint.
+TEST_P(OnTheDevice, goes_on_from_its_checkpoint_bit_for_bit) {
+    const auto backend = device::make_emulation();
+    ShortTraining whole(GetParam(), backend.get());
+    for (Index step = 0; step < 4; ++step) {
+        (void)whole.step(step);
+    }
+    const run::Checkpoint checkpoint = run::save_state(whole.setup.job, 4, *whole.engine);
+    (void)whole.step(4);
+    (void)whole.step(5);
+    ShortTraining other(GetParam(), backend.get());
+    other.state->load(whole.state->save());
+    for (Index step = 0; step < 4; ++step) { // the method's own state goes the same way
+        (void)other.step(step);
+    }
+    run::load_state(checkpoint, *other.engine);
+    (void)other.step(4);
+    (void)other.step(5);
+    EXPECT_EQ(run::state_sha256(*other.engine), run::state_sha256(*whole.engine));
+}
+
+std::vector<std::vector<std::string>> trainings() {
+    std::vector<std::vector<std::string>> all;
+    for (const std::string method : {"strict", "free", "ace", "schedule", "rpp", "recm"}) {
+        all.push_back({"method.name=" + method});
+        all.push_back({"method.name=" + method});
+        for (const std::string& key : small_egnn()) {
+            all.back().push_back(key);
+        }
+    }
+    all.push_back({"method.name=ace", "method.constraint=resilient", "primal.clip_norm=0.01"});
+    all.push_back({"method.name=ace", "primal.optimizer=sgd", "primal.momentum=0.9"});
+    return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(methods, OnTheDevice, testing::ValuesIn(trainings()));
+
+} // namespace
+} // namespace tether::test
