@@ -6,6 +6,7 @@
 #include <ctime>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 namespace tether::log {
 namespace {
@@ -25,6 +26,8 @@ State& state() {
     static State instance;
     return instance;
 }
+
+thread_local Context* of_thread = nullptr;
 
 const char* name(Level level) {
     switch (level) {
@@ -46,6 +49,16 @@ std::string timestamp() {
 
 } // namespace
 
+struct Context::Sink {
+    std::unique_ptr<std::FILE, Closer> file;
+};
+
+Context::Context(std::string label) : label_(std::move(label)), sink_(std::make_unique<Sink>()) {}
+Context::~Context() = default;
+
+Context* context() noexcept { return of_thread; }
+void adopt(Context* context) noexcept { of_thread = context; }
+
 void write(Level level, std::string_view message) {
     State& s = state();
     if (level == Level::warning) {
@@ -55,16 +68,17 @@ void write(Level level, std::string_view message) {
         return;
     }
     const std::scoped_lock lock(s.mutex);
+    const std::string label = of_thread == nullptr ? "" : of_thread->label_ + ": ";
     if (level == Level::info) {
-        fmt::print(stderr, "{}\n", message);
+        fmt::print(stderr, "{}{}\n", label, message);
     } else {
-        fmt::print(stderr, "{}: {}\n", name(level), message);
+        fmt::print(stderr, "{}: {}{}\n", name(level), label, message);
     }
-    if (s.file) {
+    if (std::FILE* file = (of_thread == nullptr ? s.file : of_thread->sink_->file).get(); file != nullptr) {
         // A full disk shows up here; training goes on without the log (operations: faults).
-        std::fprintf(s.file.get(), "%s %s %.*s\n", timestamp().c_str(), name(level),
-                     static_cast<int>(message.size()), message.data());
-        std::fflush(s.file.get());
+        std::fprintf(file, "%s %s %.*s\n", timestamp().c_str(), name(level), static_cast<int>(message.size()),
+                     message.data());
+        std::fflush(file);
     }
 }
 
@@ -74,8 +88,9 @@ void set_file(const std::string& path) {
     State& s = state();
     {
         const std::scoped_lock lock(s.mutex);
-        s.file.reset(path.empty() ? nullptr : std::fopen(path.c_str(), "a"));
-        if (path.empty() || s.file) {
+        auto& file = of_thread == nullptr ? s.file : of_thread->sink_->file;
+        file.reset(path.empty() ? nullptr : std::fopen(path.c_str(), "a"));
+        if (path.empty() || file) {
             return;
         }
     }

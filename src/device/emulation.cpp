@@ -69,6 +69,19 @@ public:
         }
         check_guards();
     }
+    void run_together(std::span<const BatchedRange> ranges) override {
+        check_same_launches(ranges);
+        for (std::size_t i = 0; i < ranges.front().last - ranges.front().first; ++i) {
+            for (const BatchedRange& r : ranges) {
+                const Launch& launch = r.list->launches()[r.first + i];
+                if (launch.emulate != nullptr) {
+                    launch.emulate(launch, descending_);
+                }
+            }
+            ++counts_.launches; // one for all of them
+        }
+        check_guards();
+    }
     void synchronise() override { ++counts_.waits; }
     [[nodiscard]] Counts counts() const override { return counts_; }
 

@@ -1,13 +1,17 @@
 #include "role_thread.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/core/log.hpp"
 
 #include <utility>
 
 namespace tether::parallel {
 
 RoleThread::RoleThread(CoordinatorFactory factory) {
-    thread_ = std::thread([this, made_by = std::move(factory)] { live(made_by); });
+    thread_ = std::thread([this, made_by = std::move(factory), run = log::context()] {
+        log::adopt(run);
+        live(made_by);
+    });
     std::unique_lock lock(mutex_);
     changed_out_.wait(lock, [this] { return ready_; });
     if (error_) {

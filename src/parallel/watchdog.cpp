@@ -1,6 +1,7 @@
 #include "tether/parallel/watchdog.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/core/log.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -135,7 +136,10 @@ Watchdog::Watchdog(WatchdogOptions options) : state_(std::make_unique<State>(std
     check(s.options.limit.count() > 0 && s.options.grace.count() > 0,
           "watchdog: limit {} ms and grace {} ms, expected more than 0", s.options.limit.count(),
           s.options.grace.count());
-    s.thread = std::thread([&s] { s.watch(); });
+    s.thread = std::thread([&s, run = log::context()] {
+        log::adopt(run);
+        s.watch();
+    });
 }
 
 Watchdog::~Watchdog() {

@@ -18,6 +18,14 @@ namespace tether::device {
 // Adds the numbers over all devices and ranks, in place; in host or device memory as the backend has it.
 using DeviceExchange = std::function<void(double* sums, Index count)>;
 
+// Launches [first, last) of one of several lists that run together.
+struct BatchedRange {
+    const LaunchList* list = nullptr;
+    std::size_t first = 0, last = 0;
+};
+// Error(usage) unless all have the same functors in the same order.
+void check_same_launches(std::span<const BatchedRange> ranges);
+
 class Backend {
 public:
     Backend() = default;
@@ -38,6 +46,8 @@ public:
     // Launches [first, last) of a list. A list that has run twice unchanged may be captured and replayed.
     virtual void run(const LaunchList& list, std::size_t first, std::size_t last,
                      const DeviceExchange& exchange) = 0;
+    // Recordings of the same program (replica_group.hpp), launch by launch over all of them.
+    virtual void run_together(std::span<const BatchedRange> ranges) = 0;
     virtual void synchronise() = 0;
 
     struct Counts {
