@@ -5,9 +5,11 @@
 #include "tether/core/log.hpp"
 #include "tether/run/device_choice.hpp"
 #include "tether/run/job_keys.hpp"
+#include "tether/run/replicas.hpp"
 #include "tether/run/setup.hpp"
 #include "tether/run/trainer.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace tether::cli {
@@ -100,7 +102,8 @@ int train_command(std::span<const std::string> arguments) {
     options.watchdog = std::chrono::seconds(a.integer_or("--watchdog", 300, 1, 1'000'000));
     options.local_data = a.value_or("--local-data", "");
     options.checking = a.has("--check") ? Checking::debug : Checking::none;
-    const run::Job job = run::read_job(a.positional().front(), a.values("--set"));
+    const std::vector<run::Job> jobs = run::replica_jobs(a.positional().front(), a.values("--set"));
+    const run::Job& job = jobs.front();
     if (a.has("--print-job")) {
         fmt::print("{}", job.resolved());
         return 0;
@@ -117,13 +120,15 @@ int train_command(std::span<const std::string> arguments) {
             return;
         }
         (void)run::open_device(options.device, *world); // a missing device is told before anything is written
-        const run::TrainResult result = run::train(job, options, *world);
-        code = static_cast<int>(result.code);
-        if (world->rank() == 0) {
-            if (result.was_complete) {
-                log::info("this run is complete; --resume never starts a fresh one beside it");
+        const std::vector<run::TrainResult> results = run::train_replicas(jobs, options, *world);
+        for (const run::TrainResult& result : results) {
+            code = std::max(code, static_cast<int>(result.code)); // 75: some of them want to be started again
+            if (world->rank() == 0 || jobs.size() > 1) {
+                if (result.was_complete) {
+                    log::info("this run is complete; --resume never starts a fresh one beside it");
+                }
+                fmt::print("run {}\n", result.folder);
             }
-            fmt::print("run {}\n", result.folder);
         }
     });
     return failed != 0 ? failed : code;

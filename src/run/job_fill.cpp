@@ -106,6 +106,9 @@ void fill(TrainSection& train) {
                                       {{"float32", Precision::float32}, {"float64", Precision::float64}});
     train.equivariance_samples = train.integer("equivariance_samples");
     train.final_equivariance_samples = train.integer("final_equivariance_samples");
+    train.replicas = train.integer("replicas");
+    train.replica_key = train.text("replica_key");
+    train.replica_values = train.reals("replica_values");
 }
 
 void fill(ParallelSection& parallel) {

@@ -41,7 +41,8 @@ public:
          parallel::Communicator& workers, parallel::CoordinatorLink* link)
         : setup_(setup), job_(setup.job), options_(options), folder_(folder), workers_(workers), link_(link),
           lanes_(static_cast<int>(job_.parallel.lanes), workers.size(), workers.rank(), threads),
-          team_(lanes_.threads()), backend_(open_device(options.device, workers)),
+          team_(lanes_.threads()),
+          backend_(options.backend ? options.backend() : open_device(options.device, workers)),
           engine_owner_(make_engine<T>(*setup.network, *setup.method,
                                        {job_.primal.optimiser, job_.parallel.order == SumOrder::tree,
                                         job_.parallel.lanes_at_once, options.checking},

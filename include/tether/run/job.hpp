@@ -64,6 +64,9 @@ struct TrainSection : Settings {
     Precision precision = Precision::float32;
     Index equivariance_samples = 0;       // group elements per evaluation, 0: not measured
     Index final_equivariance_samples = 0; // in the evaluation of the best checkpoint
+    Index replicas = 1;                   // trainings at once, see replicas.hpp
+    std::string replica_key;              // what differs between them
+    std::vector<double> replica_values;   // empty: seeds from `seed` on
 };
 
 struct ParallelSection : Settings {

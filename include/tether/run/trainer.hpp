@@ -3,12 +3,15 @@
 #pragma once
 
 #include "tether/core/error.hpp"
+#include "tether/device/backend.hpp"
 #include "tether/parallel/communicator.hpp"
 #include "tether/program/executor.hpp"
 #include "tether/run/job.hpp"
 #include "tether/run/run_folder.hpp"
 
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -16,8 +19,9 @@ namespace tether::run {
 
 struct TrainOptions {
     std::string runs = "runs";
-    int threads = 0; // 0: the cores this process may use, shared by the ranks of a node
+    int threads = 0;            // 0: the cores this process may use, shared by the ranks of a node
     std::string device = "cpu"; // device_names()
+    std::function<std::unique_ptr<device::Backend>()> backend; // instead of `device`, where it is given
     Resume resume = Resume::automatic;
     Index stop_after = 0;           // finish this step, checkpoint, stop; 0: none
     std::optional<double> max_wall; // seconds
