@@ -253,6 +253,15 @@ std::vector<T> DeviceExecutor<T>::value(Value v) const {
     return values;
 }
 
+template <class T>
+double DeviceExecutor<T>::flop() const {
+    double total = 0;
+    for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
+        total += node_flop(program_, n, rows_);
+    }
+    return total;
+}
+
 template class DeviceExecutor<float>;
 template class DeviceExecutor<double>;
 

@@ -163,6 +163,9 @@ void HostExecutor<T>::run_nodes(const BatchPart<T>& batch, const Environment<T>&
                                 std::size_t first, std::size_t last) {
     plan(batch);
     bind(batch, environment);
+    for (std::size_t a = 0; a < rows_.size(); ++a) {
+        rows_[a] = batch.rows(static_cast<Axis>(a));
+    }
     Run<T> r;
     r.batch = &batch;
     r.packed = environment.packed;
@@ -305,23 +308,10 @@ void HostExecutor<T>::copy_sums(T* to) const {
 }
 
 template <class T>
-double HostExecutor<T>::node_flop(std::size_t n) const {
-    const auto& [in, out, end] = spans_[n];
-    std::vector<Run<float>::Operand> operands;
-    for (std::size_t o = in; o < end; ++o) {
-        operands.push_back({nullptr, operands_[o].rows, operands_[o].columns, operands_[o].extent});
-    }
-    Run<float> r;
-    r.inputs = {operands.data(), out - in};
-    r.outputs = {operands.data() + (out - in), end - out};
-    return program_.nodes[n].op->flop(r);
-}
-
-template <class T>
 double HostExecutor<T>::flop() const {
     double total = 0;
     for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
-        total += node_flop(n);
+        total += node_flop(program_, n, rows_);
     }
     return total;
 }
@@ -342,7 +332,7 @@ std::vector<typename HostExecutor<T>::NodeTime> HostExecutor<T>::node_times() co
         times.push_back(
             {fmt::format("{} [{} x {}] -> {}", program_.nodes[n].op->name(), first.rows,
                          operands_[in < out ? in : out].columns, operands_[out < end ? out : in].columns),
-             node_seconds_[n], node_flop(n), node_runs_[n]});
+             node_seconds_[n], node_flop(program_, n, rows_), node_runs_[n]});
     }
     return times;
 }

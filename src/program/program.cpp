@@ -60,4 +60,25 @@ int Program::control_number(const std::string& name) const {
     return found == controls.end() ? -1 : static_cast<int>(found - controls.begin());
 }
 
+double node_flop(const Program& program, std::size_t node, const std::array<Index, axis_count>& rows) {
+    const Node& n = program.nodes[node];
+    std::vector<Run<float>::Operand> operands;
+    for (const auto* list : {&n.in, &n.out}) {
+        for (const Value v : *list) {
+            if (!v.valid()) {
+                operands.push_back({});
+                continue;
+            }
+            const ValueInfo& i = program.info(v);
+            const Index axis_rows =
+                i.extent.axis == Axis::one ? 1 : rows[static_cast<std::size_t>(i.extent.axis)];
+            operands.push_back({nullptr, axis_rows * i.extent.times, i.columns, i.extent});
+        }
+    }
+    Run<float> r;
+    r.inputs = {operands.data(), n.in.size()};
+    r.outputs = {operands.data() + n.in.size(), n.out.size()};
+    return n.op->flop(r);
+}
+
 } // namespace tether

@@ -2,6 +2,8 @@
 
 #include "tether/core/error.hpp"
 #include "tether/device/gemm.hpp"
+#include "tether/run/device_choice.hpp"
+#include "tether/run/device_engine.hpp"
 #include "tether/run/filling.hpp"
 #include "tether/run/host_engine.hpp"
 #include "tether/run/provenance.hpp"
@@ -93,10 +95,13 @@ template <class T>
 void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communicator& world,
                 const parallel::LaneMap& lanes, parallel::ThreadTeam& team, BenchmarkResult& result) {
     const Job& job = setup.job;
-    HostEngine<T> engine(*setup.network, *setup.method,
-                         {job.primal.optimiser, job.parallel.order == SumOrder::tree,
-                          job.parallel.lanes_at_once, Checking::none},
-                         lanes, world, team);
+    const std::unique_ptr<device::Backend> backend = open_device(options.device, world);
+    const auto owner = make_engine<T>(*setup.network, *setup.method,
+                                      {job.primal.optimiser, job.parallel.order == SumOrder::tree,
+                                       job.parallel.lanes_at_once, Checking::none},
+                                      lanes, world, team, backend.get());
+    Engine<T>& engine = *owner;
+    auto* host = dynamic_cast<HostEngine<T>*>(owner.get());
     setup.network->initialise<T>(static_cast<std::uint64_t>(job.seed), engine.trained(), engine.state());
     engine.renew_weights();
     const auto state = setup.method->start({.sites = setup.network->sites(),
@@ -107,7 +112,7 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     std::vector<double> gamma(sites), u(setup.network->policy().slack ? sites : 0);
     data::BatchOrder order = setup.batch_order();
     BatchFiller<T> filler(setup, lanes);
-    const typename HostEngine<T>::Fill fill = std::ref(filler);
+    const typename Engine<T>::Fill fill = std::ref(filler);
     Index step = 0;
     std::vector<double> total, data, forward, backward, reduce, optimise, coordinator;
     for (auto* list : {&total, &data, &forward, &backward, &reduce, &optimise, &coordinator}) {
@@ -115,10 +120,16 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     }
     methods::Control control = std::as_const(*state).control();
     long allocations = 0;
-    engine.profile(options.profile);
+    if (host != nullptr) {
+        host->profile(options.profile);
+    }
+    device::Backend::Counts before;
     for (; step < options.warmup + options.steps; ++step) {
         if (step == options.warmup && options.allocation_count) {
             allocations = options.allocation_count();
+        }
+        if (step == options.warmup && backend != nullptr) {
+            before = backend->counts();
         }
         const Clock::time_point start = Clock::now();
         const std::span<const Index> samples = order.batch(step);
@@ -152,12 +163,12 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
         result.allocations_per_step = static_cast<double>(options.allocation_count() - allocations) /
                                       static_cast<double>(options.steps);
     }
-    if (options.profile) {
+    if (options.profile && host != nullptr) {
         struct Sum {
             double seconds = 0, flop = 0;
         };
         std::map<std::string, Sum> sums;
-        for (const auto& t : engine.executor(0).node_times()) {
+        for (const auto& t : host->executor(0).node_times()) {
             sums[t.name].seconds += t.seconds;
             sums[t.name].flop += t.flop * static_cast<double>(t.runs);
         }
@@ -174,11 +185,27 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     result.reduce_ms = spread(reduce);
     result.optimise_ms = spread(optimise);
     result.coordinator_ms = spread(coordinator);
-    result.lanes_at_once = engine.lanes_at_once();
     result.arena_mb = static_cast<double>(engine.arena_bytes()) * 1e-6;
-    // The executor counts its last group of lanes; all groups of all threads and ranks are alike.
-    const auto groups = static_cast<double>(lanes.lanes()) / static_cast<double>(engine.lanes_at_once());
-    result.gflop_executed = engine.executor(0).flop() * groups * 1e-9;
+    if (host != nullptr) {
+        result.device = "cpu";
+        result.lanes_at_once = host->lanes_at_once();
+        // The executor counts its last group of lanes; all groups of all threads and ranks are alike.
+        const auto groups = static_cast<double>(lanes.lanes()) / static_cast<double>(host->lanes_at_once());
+        result.gflop_executed = host->executor(0).flop() * groups * 1e-9;
+        return;
+    }
+    result.device = backend->name();
+    result.lanes_at_once = lanes.lanes_per_rank();
+    const device::Backend::Counts after = backend->counts();
+    const auto per_step = [&](long now, long then) {
+        return static_cast<double>(now - then) / static_cast<double>(options.steps);
+    };
+    result.launches_per_step = per_step(after.launches, before.launches);
+    result.replays_per_step = per_step(after.replays, before.replays);
+    result.waits_per_step = per_step(after.waits, before.waits);
+    if (const auto* on_device = dynamic_cast<const DeviceEngine<T>*>(owner.get()); on_device != nullptr) {
+        result.gflop_executed = on_device->executor().flop() * static_cast<double>(lanes.ranks()) * 1e-9;
+    }
 }
 
 } // namespace

@@ -29,7 +29,7 @@ void expect_same_as_alone(const Training& training, const std::vector<std::strin
                           const std::vector<std::string>& alone, const std::vector<std::string>& flags) {
     const TemporaryFolder folder;
     const Outcome outcome =
-        run_tether(training.with(keys).arguments(folder.file("together"), {.threads = 2}, flags));
+        tether(training.with(keys).arguments(folder.file("together"), {.threads = 2}, flags), folder.path());
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     ASSERT_EQ(runs_in(folder.file("together")).size(), alone.size());
     for (const std::string& key : alone) {
@@ -64,8 +64,9 @@ TEST(Replicas, do_not_wait_for_those_that_are_gone) {
     const Training training = small("segnn_ace", 8);
     (void)train(training.with({"seed=6"}), folder.file("runs"), {}, {"--device", "emulation"});
     const Outcome outcome =
-        run_tether(training.with({"seed=5", "train.replicas=3"})
-                       .arguments(folder.file("runs"), {.threads = 2}, {"--device", "emulation"}));
+        tether(training.with({"seed=5", "train.replicas=3"})
+                   .arguments(folder.file("runs"), {.threads = 2}, {"--device", "emulation"}),
+               folder.path());
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_EQ(runs_in(folder.file("runs")).size(), 3U);
 }
@@ -78,7 +79,8 @@ TEST(Replicas, bad_numbers_of_values_are_refused) {
           std::vector<std::string>{"train.replicas=2", "train.replica_values=[4,4]"},
           std::vector<std::string>{"train.replicas=2", "train.replica_key=\"dual.rate\"",
                                    "train.replica_values=[1,2]"}}) {
-        const Outcome outcome = run_tether(small("segnn_ace", 8).with(keys).arguments(folder.file("runs")));
+        const Outcome outcome =
+            tether(small("segnn_ace", 8).with(keys).arguments(folder.file("runs")), folder.path());
         EXPECT_EQ(outcome.code, 2) << keys.back();
         EXPECT_NE(outcome.err.find("repl"), std::string::npos) << outcome.err;
     }

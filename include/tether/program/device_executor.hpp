@@ -48,6 +48,8 @@ public:
     [[nodiscard]] std::size_t arena_bytes() const {
         return static_cast<std::size_t>(arena_.size()) * sizeof(T);
     }
+    // Floating-point operations of the nodes as last loaded.
+    [[nodiscard]] double flop() const;
     [[nodiscard]] long recordings() const { return recordings_; }
     [[nodiscard]] const Program& program() const { return program_; }
 

@@ -92,7 +92,6 @@ private:
     void run_tiles(const NodeGroup& group, Run<T>& r);
     void run_tile(const NodeGroup& group, Index rows, Run<T>& r);
     void check_node(std::size_t n) const;
-    [[nodiscard]] double node_flop(std::size_t n) const;
 
     const Program& program_;
     Checking checking_;
@@ -101,6 +100,7 @@ private:
     std::vector<bool> local_;         // per value: lives within a tile
     std::vector<bool> operand_local_; // the same per operand
     std::array<Index, axis_count> capacity_{};
+    std::array<Index, axis_count> rows_{};     // of the last run
     std::vector<Index> place_;                 // per value: offset in the arena, -1 outside
     std::vector<std::vector<int>> dies_after_; // per group: values not needed any more (debug)
     std::vector<T> arena_;

@@ -6,6 +6,7 @@
 #include "tether/program/op.hpp"
 #include "tether/program/parameters.hpp"
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -88,5 +89,9 @@ struct Program {
     [[nodiscard]] Index sum_columns() const;                         // total columns of `sums`
     [[nodiscard]] int control_number(const std::string& name) const; // -1 when the program has none
 };
+
+// Floating-point operations of one node on a batch of so many rows per axis.
+[[nodiscard]] double node_flop(const Program& program, std::size_t node,
+                               const std::array<Index, axis_count>& rows);
 
 } // namespace tether

@@ -15,6 +15,7 @@ struct BenchmarkOptions {
     Index steps = 100;
     Index warmup = 20;
     int threads = 0;
+    std::string device = "cpu";             // device_names()
     bool profile = false;                   // time every operation of the first thread
     bool peaks = true;                      // measure what the machine could do at best
     std::function<long()> allocation_count; // of the process; empty: not counted
@@ -37,9 +38,11 @@ struct BenchmarkResult {
     double gflop_step = 0, gflop_executed = 0, gbyte_step = 0; // least known work; what the program does
     double peak_gflops = 0, peak_gbs = 0;                      // all ranks and threads together
     double arena_mb = 0, allocations_per_step = 0;
-    Index steps_per_epoch = 0, evaluated = 0; // samples of validation and test
-    bool branches = false;                    // evaluations are of two networks, projected and relaxed
-    std::vector<OperationTime> operations;    // most expensive first
+    std::string device;                                                     // what trained, in words
+    double launches_per_step = 0, replays_per_step = 0, waits_per_step = 0; // of a device
+    Index steps_per_epoch = 0, evaluated = 0;                               // samples of validation and test
+    bool branches = false;                 // evaluations are of two networks, projected and relaxed
+    std::vector<OperationTime> operations; // most expensive first
     [[nodiscard]] double floor_ms() const;
     [[nodiscard]] double over_floor() const { return step_ms.median / floor_ms(); }
 };
