@@ -2,6 +2,7 @@
 
 #include "tether/core/error.hpp"
 #include "tether/kernels/bilinear.hpp"
+#include "tether/kernels/bilinear_numbers.hpp"
 #include "tether/ops/block_linear.hpp"
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/graph.hpp"
@@ -63,6 +64,28 @@ public:
             return table(double_.data());
         }
     }
+    // The same in a device's memory, by number.
+    template <class T>
+    [[nodiscard]] kernels::BilinearNumberTable<T> on_device(DeviceMemory& memory) const {
+        std::vector<std::int32_t> block_of;
+        std::vector<std::int32_t> begin{0};
+        std::vector<kernels::BilinearNumberTerm<T>> terms;
+        for (const kernels::BilinearBlock& block : blocks_) {
+            block_of.resize(static_cast<std::size_t>(block.column + block.length),
+                            static_cast<std::int32_t>(begin.size() - 1));
+            for (Index e = block.first; e < block.last; ++e) {
+                const kernels::BilinearEntry& entry = entries_[static_cast<std::size_t>(e)];
+                const auto& factor = double_[static_cast<std::size_t>(entry.factor)];
+                terms.push_back({static_cast<std::int32_t>(entry.column - block.column),
+                                 static_cast<std::int32_t>(factor.attribute),
+                                 static_cast<T>(factor.coefficient)});
+            }
+            begin.push_back(static_cast<std::int32_t>(terms.size()));
+        }
+        return {memory.constants(std::span<const std::int32_t>(block_of)),
+                memory.constants(std::span<const std::int32_t>(begin)),
+                memory.constants(std::span<const kernels::BilinearNumberTerm<T>>(terms))};
+    }
     [[nodiscard]] Index factors() const { return static_cast<Index>(double_.size()); }
     // Multiplications and additions of one row.
     [[nodiscard]] double flop() const {
@@ -120,6 +143,27 @@ public:
             }
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const Index columns = r.out_columns(0);
+        std::vector<std::int32_t> begin{0};
+        std::vector<kernels::AttributeTerm<T>> terms;
+        for (Index attribute = 0; attribute < columns; ++attribute) {
+            for (const BilinearTerm& t : map_.terms) {
+                if (t.attribute == attribute) {
+                    terms.push_back({static_cast<std::int32_t>(t.x_column),
+                                     static_cast<std::int32_t>(t.out_column),
+                                     static_cast<std::int32_t>(t.length), static_cast<T>(t.coefficient)});
+                }
+            }
+            begin.push_back(static_cast<std::int32_t>(terms.size()));
+        }
+        r.numbers(r.output(0), kernels::AttributeGradientNumbers<T>{
+                                   r.in(0), r.in_columns(0), r.in(1), r.in_columns(1),
+                                   r.memory->constants(std::span<const std::int32_t>(begin)),
+                                   r.memory->constants(std::span<const kernels::AttributeTerm<T>>(terms)),
+                                   r.out(0), columns});
+    }
 
 private:
     BilinearMap map_;
@@ -168,6 +212,34 @@ public:
                     std::copy_n(from, r.out_columns(2), r.out(2) + (first + k) * r.out_columns(2));
                 }
             }
+        }
+    }
+    // A node sums over its edges, once as receiver and once as sender, what the map gives for each: computed
+    // twice, but never kept.
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const kernels::BilinearNumberTable<T> table = tables_.on_device<T>(*r.memory);
+        const kernels::TopologyView& t = r.batch->topology;
+        const int ends = (r.has_out(0) ? 1 : 0) + (r.has_out(1) ? 1 : 0);
+        if (ends > 0) {
+            const auto& nodes = r.output(r.has_out(0) ? 0 : 1);
+            r.wide_numbers(nodes.extent, nodes.capacity, ends * columns_,
+                           kernels::GatheredBackwardNumbers<T>{
+                               r.in(0), r.in_columns(0), r.in(1), r.in_columns(1), table, t.receiver_begin,
+                               t.by_sender, t.sender_begin, r.has_out(0) ? r.out(0) : nullptr,
+                               r.has_out(1) ? r.out(1) : nullptr, columns_, r.has_out(0)});
+        }
+        if (r.has_out(2)) {
+            r.numbers(r.output(2),
+                      kernels::BilinearNumbers<T, kernels::PlainFeatures<T>>{{r.in(0), r.in_columns(0)},
+                                                                             r.in(1),
+                                                                             r.in_columns(1),
+                                                                             table,
+                                                                             nullptr,
+                                                                             nullptr,
+                                                                             0,
+                                                                             r.out(2),
+                                                                             r.out_columns(2)});
         }
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
@@ -246,6 +318,19 @@ public:
         }
     }
 
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const kernels::TopologyView& t = r.batch->topology;
+        const Index x_columns = r.in_columns(0);
+        if (gathered_) {
+            record_with(r, kernels::GatheredFeatures<T>{r.in(0), r.in(1), parts_ == 3 ? r.in(2) : nullptr,
+                                                        t.receiver, t.sender, x_columns,
+                                                        parts_ == 3 ? r.in_columns(2) : 0});
+        } else {
+            record_with(r, kernels::PlainFeatures<T>{r.in(0), x_columns});
+        }
+    }
+
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();
         const Value dy = r.gradient(0);
@@ -299,6 +384,14 @@ public:
     }
 
 private:
+    template <class T, class Features>
+    void record_with(DeviceRun<T>& r, const Features& x) const {
+        const int bias = parts_ + 1 + (has_add_ ? 1 : 0);
+        r.numbers(r.output(0), kernels::BilinearNumbers<T, Features>{
+                                   x, r.in(parts_), r.in_columns(parts_), tables_.on_device<T>(*r.memory),
+                                   has_add_ ? r.in(parts_ + 1) : nullptr, has_bias_ ? r.in(bias) : nullptr,
+                                   has_bias_ ? r.in_columns(bias) : 0, r.out(0), r.out_columns(0)});
+    }
     // Sums of what belongs to the ends of some edges, and to the edges.
     template <class T>
     void gather(const Run<T>& r, Index first, Index count, T* sum) const {

@@ -29,6 +29,17 @@ void with_sigmoids(const GateShape& shape, Run<T>& r, F&& f) {
     }
 }
 
+// The term of every gate.
+template <class T>
+const std::int32_t* term_of_gate(const DeviceRun<T>& r, const GateShape& shape,
+                                 const std::vector<GatedTerm>& terms) {
+    std::vector<std::int32_t> of(static_cast<std::size_t>(shape.gates), -1);
+    for (std::size_t t = 0; t < terms.size(); ++t) {
+        std::fill_n(of.begin() + terms[t].gate, terms[t].copies, static_cast<std::int32_t>(t));
+    }
+    return r.memory->constants(std::span<const std::int32_t>(of));
+}
+
 class GateBackward : public OpOf<GateBackward> {
 public:
     GateBackward(const GateShape& shape, std::vector<GatedTerm> terms)
@@ -44,6 +55,13 @@ public:
                                        r.in(0) + row * before, sigma, r.in(1) + row * after,
                                        r.out(0) + row * before);
         });
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.wide_numbers(
+            r.output(0).extent, r.output(0).capacity, shape_.scalars + shape_.gates,
+            kernels::GateBackwardNumbers<T>{shape_, r.memory->constants(std::span<const GatedTerm>(terms_)),
+                                            term_of_gate(r, shape_, terms_), r.in(0), r.in(1), r.out(0)});
     }
 
 private:
@@ -65,6 +83,13 @@ public:
             kernels::gate_row(shape_, terms_.data(), static_cast<Index>(terms_.size()),
                               r.in(0) + row * before, sigma, r.out(0) + row * after);
         });
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.wide_numbers(r.output(0).extent, r.output(0).capacity, shape_.scalars + shape_.gates,
+                       kernels::GateNumbers<T>{shape_,
+                                               r.memory->constants(std::span<const GatedTerm>(terms_)),
+                                               term_of_gate(r, shape_, terms_), r.in(0), r.out(0)});
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();

@@ -1,6 +1,7 @@
 #include "tether/ops/graph.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/kernels/graph.hpp"
 #include "tether/ops/elementwise.hpp"
 
 #include <algorithm>
@@ -28,6 +29,12 @@ Index first_item(const Run<T>& r, const typename Run<T>::Operand& x) {
     return r.tile.first / x.extent.times;
 }
 
+// g(item, wide column) on a device.
+template <class T, class G>
+void wide_numbers(const DeviceRun<T>& r, const typename DeviceRun<T>::Operand& x, const G& g) {
+    r.wide_numbers({x.extent.axis, 1}, x.capacity / x.extent.times, x.columns * x.extent.times, g);
+}
+
 // How the rows of one segment are found: contiguous, or through a list of edge numbers.
 template <class T>
 struct Segments {
@@ -42,6 +49,15 @@ struct Segments {
         }
         return {};
     }
+    static Segments of(const DeviceRun<T>& r, Segment kind) {
+        const kernels::TopologyView& t = r.batch->topology;
+        switch (kind) {
+        case Segment::receiver: return {t.receiver_begin, nullptr};
+        case Segment::sender: return {t.sender_begin, t.by_sender};
+        case Segment::graph: return {t.node_begin, nullptr};
+        }
+        return {};
+    }
     // The segment of every row.
     static const std::int32_t* of_row(const Run<T>& r, Segment kind) {
         const Topology& t = r.batch->topology;
@@ -49,6 +65,15 @@ struct Segments {
         case Segment::receiver: return t.receiver.data();
         case Segment::sender: return t.sender.data();
         case Segment::graph: return t.graph_of_node.data();
+        }
+        return nullptr;
+    }
+    static const std::int32_t* of_row(const DeviceRun<T>& r, Segment kind) {
+        const kernels::TopologyView& t = r.batch->topology;
+        switch (kind) {
+        case Segment::receiver: return t.receiver;
+        case Segment::sender: return t.sender;
+        case Segment::graph: return t.graph_of_node;
         }
         return nullptr;
     }
@@ -96,6 +121,14 @@ public:
                 }
             }
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const auto s = Segments<T>::of(r, kind_);
+        const auto& out = r.output(0);
+        wide_numbers(r, out,
+                     kernels::SegmentSumNumbers<T>{r.in(0), s.begin, s.order, mean_, r.out(0),
+                                                   out.columns * out.extent.times});
     }
     void reverse(Reverse& r) const override { r.add(0, spread(r.builder(), r.gradient(0), kind_, mean_)); }
     [[nodiscard]] double flop(const Run<float>& r) const override {
@@ -156,6 +189,14 @@ public:
             }
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const auto& out = r.output(0);
+        wide_numbers(r, out,
+                     kernels::SpreadNumbers<T>{r.in(0), Segments<T>::of_row(r, kind_),
+                                               Segments<T>::of(r, kind_).begin, mean_, r.out(0),
+                                               out.columns * out.extent.times});
+    }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();
         r.add(0, b.append(std::make_shared<SegmentSum>(kind_, mean_), {r.gradient(0)}, b.info(r.in(0)).extent,
@@ -183,23 +224,36 @@ Value segment_sum(Builder& b, Value rows, Segment kind, bool mean) {
 }
 
 // Node rows <-> parts of graph rows. `most`: nodes that a graph row has room for.
+void check_graphs(const Topology& t, Index most) {
+    for (std::size_t g = 0; g + 1 < t.node_begin.size(); ++g) {
+        const Index count = t.node_begin[g + 1] - t.node_begin[g];
+        check(count <= most, "a graph has {} nodes, the network was made for at most {}", count, most);
+    }
+}
+
 class SideBySide : public OpOf<SideBySide> {
 public:
     explicit SideBySide(Index most) : most_(most) {}
     [[nodiscard]] std::string_view name() const override { return "nodes_side_by_side"; }
     template <class T>
     void execute(Run<T>& r) const {
+        check_batch(r.batch->topology);
         const std::vector<std::int32_t>& begin = r.batch->topology.node_begin;
         const Index columns = r.in_columns(0);
         for (Index g = 0; g < r.out_rows(0); ++g) {
             const Index first = begin[static_cast<std::size_t>(g)];
             const Index count = begin[static_cast<std::size_t>(g) + 1] - first;
-            check(count <= most_, "a graph has {} nodes, the network was made for at most {}", count, most_);
             T* to = r.out(0) + g * r.out_columns(0);
             std::copy_n(r.in(0) + first * columns, count * columns, to);
             std::fill(to + count * columns, to + most_ * columns, T(0));
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.numbers(r.output(0), kernels::SideBySideNumbers<T>{r.in(0), r.batch->topology.node_begin, r.out(0),
+                                                             r.in_columns(0), r.out_columns(0)});
+    }
+    void check_batch(const Topology& t) const override { check_graphs(t, most_); }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();
         r.add(0, split_to_nodes(b, r.gradient(0), b.info(r.in(0)).columns));
@@ -215,15 +269,22 @@ public:
     [[nodiscard]] std::string_view name() const override { return "split_to_nodes"; }
     template <class T>
     void execute(Run<T>& r) const {
+        check_batch(r.batch->topology);
         const std::vector<std::int32_t>& begin = r.batch->topology.node_begin;
         const Index columns = r.out_columns(0);
         for (Index g = 0; g < r.in_rows(0); ++g) {
             const Index first = begin[static_cast<std::size_t>(g)];
             const Index count = begin[static_cast<std::size_t>(g) + 1] - first;
-            check(count <= most_, "a graph has {} nodes, the network was made for at most {}", count, most_);
             std::copy_n(r.in(0) + g * r.in_columns(0), count * columns, r.out(0) + first * columns);
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.numbers(r.output(0), kernels::SplitToNodesNumbers<T>{r.in(0), r.batch->topology.graph_of_node,
+                                                               r.batch->topology.node_begin, r.out(0),
+                                                               r.in_columns(0), r.out_columns(0)});
+    }
+    void check_batch(const Topology& t) const override { check_graphs(t, most_); }
     void reverse(Reverse& r) const override {
         r.add(0, nodes_side_by_side(r.builder(), r.gradient(0), most_));
     }
@@ -274,6 +335,19 @@ public:
                 }
             }
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const kernels::TopologyView& t = r.batch->topology;
+        const auto& out = r.output(0);
+        int next = 0;
+        const T* receivers = receiver_ ? r.in(next++) : nullptr;
+        const T* senders = sender_ ? r.in(next++) : nullptr;
+        const T* edges = edge_ ? r.in(next) : nullptr;
+        wide_numbers(r, out,
+                     kernels::GatherNumbers<T>{receivers, senders, edges, t.receiver, t.sender,
+                                               static_cast<T>(r_), static_cast<T>(s_), r.out(0),
+                                               out.columns * out.extent.times});
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();

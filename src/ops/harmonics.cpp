@@ -23,6 +23,11 @@ public:
                                                   r.in(1) + row * r.in_columns(1), r.out(0) + row * 3);
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.each_row(r.output(0),
+                   kernels::HarmonicsBackwardRow<T>{r.in(0), r.in(1), lmax_, normalisation_, r.out(0)});
+    }
 
 private:
     int lmax_;
@@ -40,6 +45,10 @@ public:
             kernels::spherical_harmonics(r.in(0) + row * 3, lmax_, normalisation_,
                                          r.out(0) + row * r.out_columns(0));
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.each_row(r.output(0), kernels::HarmonicsRow<T>{r.in(0), lmax_, normalisation_, r.out(0)});
     }
     void reverse(Reverse& r) const override {
         r.add(0, r.builder().append(std::make_shared<HarmonicsBackward>(lmax_, normalisation_),

@@ -1,18 +1,18 @@
-// Instance norm per graph (spec: models, section 2). With s = 1/sqrt(mean x² + eps), xh = s (x - m):
-// dx = s (dxh - mean dxh [centred only] - xh mean(dxh xh)), means over nodes and components.
+// Instance norm per graph (kernels/instance_norm.hpp).
+#include "tether/kernels/instance_norm.hpp"
 #include "tether/core/error.hpp"
+#include "tether/kernels/elementwise.hpp"
 #include "tether/ops/lane_reduce.hpp"
 #include "tether/ops/norms.hpp"
 
-#include <cmath>
 #include <memory>
 
 namespace tether::ops {
 namespace {
 
-// Calls f(graph, first node, last node, term, copy) with `number` the copy's number over all terms.
+// Calls f(graph, copy, number of the copy over all terms) for all copies of all graphs.
 template <class T, class F>
-void for_each_copy(const Run<T>& r, const std::vector<NormTerm>& terms, F&& f) {
+void for_each_copy(const Run<T>& r, Index columns, const std::vector<NormTerm>& terms, F&& f) {
     const Topology& t = r.batch->topology;
     for (Index g = 0; g < r.batch->rows(Axis::graph); ++g) {
         const Index first = t.node_begin[static_cast<std::size_t>(g)];
@@ -20,10 +20,36 @@ void for_each_copy(const Run<T>& r, const std::vector<NormTerm>& terms, F&& f) {
         Index number = 0;
         for (const NormTerm& term : terms) {
             for (Index u = 0; u < term.copies; ++u) {
-                f(g, first, last, term, u, number++);
+                f(g,
+                  kernels::InstanceCopy{first, last, columns, term.column + u, term.components, term.copies,
+                                        term.centred},
+                  number++);
             }
         }
     }
+}
+
+// The copies in a device's table; `centred_only`: those that have a bias.
+template <class T>
+const kernels::InstanceColumn* copies_on_device(const DeviceRun<T>& r, const std::vector<NormTerm>& terms,
+                                                bool centred_only = false) {
+    std::vector<kernels::InstanceColumn> copies;
+    for (const NormTerm& term : terms) {
+        for (Index u = 0; u < term.copies && (term.centred || !centred_only); ++u) {
+            copies.push_back({static_cast<std::int32_t>(term.column + u),
+                              static_cast<std::int32_t>(term.components),
+                              static_cast<std::int32_t>(term.copies), term.centred ? 1 : 0});
+        }
+    }
+    return r.memory->constants(std::span<const kernels::InstanceColumn>(copies));
+}
+
+Index copies_of(const std::vector<NormTerm>& terms) {
+    Index copies = 0;
+    for (const NormTerm& term : terms) {
+        copies += term.copies;
+    }
+    return copies;
 }
 
 // Inputs x, weight, bias; outputs y, normalised x, s [graphs x copies].
@@ -34,43 +60,25 @@ public:
 
     template <class T>
     void execute(Run<T>& r) const {
-        const Index columns = r.out_columns(0);
         for_each_copy(
-            r, terms_, [&](Index g, Index first, Index last, const NormTerm& term, Index u, Index number) {
-                const auto count = static_cast<double>(std::max<Index>(1, (last - first) * term.components));
-                double mean = 0;
-                if (term.centred) {
-                    for (Index i = first; i < last; ++i) {
-                        mean += static_cast<double>(r.in(0)[i * columns + term.column + u]);
-                    }
-                    mean /= count;
-                }
-                double square = 0;
-                for (Index i = first; i < last; ++i) {
-                    for (Index m = 0; m < term.components; ++m) {
-                        const double d =
-                            static_cast<double>(r.in(0)[i * columns + term.column + m * term.copies + u]) -
-                            mean;
-                        square += d * d;
-                    }
-                }
-                const double s = 1 / std::sqrt(square / count + eps_);
+            r, r.out_columns(0), terms_, [&](Index g, const kernels::InstanceCopy& copy, Index number) {
+                const double s = kernels::instance_norm_copy(copy, eps_, r.in(0), r.in(1)[number],
+                                                             copy.centred ? r.in(2)[number] : T(0), r.out(0),
+                                                             r.has_out(1) ? r.out(1) : nullptr);
                 if (r.has_out(2)) {
                     r.out(2)[g * r.out_columns(2) + number] = static_cast<T>(s);
                 }
-                const T weight = r.in(1)[number];
-                const T bias = term.centred ? r.in(2)[number] : T(0);
-                for (Index i = first; i < last; ++i) {
-                    for (Index m = 0; m < term.components; ++m) {
-                        const Index at = i * columns + term.column + m * term.copies + u;
-                        const T normal = static_cast<T>((static_cast<double>(r.in(0)[at]) - mean) * s);
-                        r.out(0)[at] = weight * normal + bias;
-                        if (r.has_out(1)) {
-                            r.out(1)[at] = normal;
-                        }
-                    }
-                }
             });
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const Index copies = copies_of(terms_);
+        const auto& out = r.output(0);
+        r.wide_numbers({Axis::graph, 1}, r.batch->capacity[static_cast<std::size_t>(Axis::graph)], copies,
+                       kernels::InstanceNormCopies<T>{
+                           copies_on_device(r, terms_), r.batch->topology.node_begin, eps_, r.in(0), r.in(1),
+                           r.in(2), out.columns, copies, out.data, r.has_out(1) ? r.out(1) : nullptr,
+                           r.has_out(2) ? r.out(2) : nullptr});
     }
     void reverse(Reverse& r) const override;
 
@@ -86,33 +94,20 @@ public:
     [[nodiscard]] std::string_view name() const override { return "instance_norm_backward"; }
     template <class T>
     void execute(Run<T>& r) const {
-        const Index columns = r.out_columns(0);
         for_each_copy(
-            r, terms_, [&](Index g, Index first, Index last, const NormTerm& term, Index u, Index number) {
-                const auto count = static_cast<double>(std::max<Index>(1, (last - first) * term.components));
-                const auto weight = static_cast<double>(r.in(3)[number]);
-                const auto s = static_cast<double>(r.in(2)[g * r.in_columns(2) + number]);
-                double mean = 0;
-                double product = 0;
-                const auto each = [&](auto&& f) {
-                    for (Index i = first; i < last; ++i) {
-                        for (Index m = 0; m < term.components; ++m) {
-                            const Index at = i * columns + term.column + m * term.copies + u;
-                            f(at, weight * static_cast<double>(r.in(0)[at]),
-                              static_cast<double>(r.in(1)[at]));
-                        }
-                    }
-                };
-                each([&](Index, double d, double normal) {
-                    mean += d;
-                    product += d * normal;
-                });
-                mean = term.centred ? mean / count : 0;
-                product /= count;
-                each([&](Index at, double d, double normal) {
-                    r.out(0)[at] = static_cast<T>(s * (d - mean - normal * product));
-                });
+            r, r.out_columns(0), terms_, [&](Index g, const kernels::InstanceCopy& copy, Index number) {
+                kernels::instance_norm_copy_backward(
+                    copy, static_cast<double>(r.in(3)[number]),
+                    static_cast<double>(r.in(2)[g * r.in_columns(2) + number]), r.in(0), r.in(1), r.out(0));
             });
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const Index copies = copies_of(terms_);
+        r.wide_numbers({Axis::graph, 1}, r.batch->capacity[static_cast<std::size_t>(Axis::graph)], copies,
+                       kernels::InstanceNormBackwardCopies<T>{
+                           copies_on_device(r, terms_), r.batch->topology.node_begin, r.in(0), r.in(1),
+                           r.in(2), r.in(3), r.out_columns(0), copies, r.out(0)});
     }
 
 private:
@@ -143,6 +138,14 @@ public:
                                number += term.copies;
                            }
                        });
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.template sum_over_lanes<32, T>(r.lanes(r.input(0).extent), r.out_columns(0),
+                                         kernels::InstanceParameterLeaf<T>{copies_on_device(r, terms_, bias_),
+                                                                           r.in(0), bias_ ? nullptr : r.in(1),
+                                                                           r.in_columns(0)},
+                                         kernels::PutTotal<T>{r.out(0)});
     }
 
 private:

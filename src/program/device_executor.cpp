@@ -119,6 +119,9 @@ void DeviceExecutor<T>::load(const BatchPart<T>& part) {
     for (std::size_t a = 0; a < rows.size(); ++a) {
         rows[a] = part.rows(static_cast<Axis>(a));
     }
+    for (const Node& node : program_.nodes) {
+        node.op->check_batch(part.topology);
+    }
     reserve(part.lanes, rows);
     rows_ = rows;
     Layout& l = *layout_;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "tether/core/host_device.hpp"
+#include "tether/core/types.hpp"
 
 #include <cmath>
 
@@ -209,5 +210,32 @@ TETHER_HD void spherical_harmonics_backward(const T* vector3, int lmax, Normalis
     default: dvector3[0] = static_cast<T>(NAN); return;
     }
 }
+
+// Per row, for devices.
+template <class T>
+struct HarmonicsRow {
+    const T* vectors;
+    int lmax;
+    Normalisation normalisation;
+    T* out;
+    TETHER_HD void operator()(Index row) const {
+        spherical_harmonics(vectors + row * 3, lmax, normalisation, out + row * harmonic_columns(lmax));
+    }
+};
+template <class T>
+struct HarmonicsBackwardRow {
+    const T *vectors, *cotangents;
+    int lmax;
+    Normalisation normalisation;
+    T* dvectors;
+    TETHER_HD void operator()(Index row) const {
+        T d[3] = {};
+        spherical_harmonics_backward(vectors + row * 3, lmax, normalisation,
+                                     cotangents + row * harmonic_columns(lmax), d);
+        for (int i = 0; i < 3; ++i) {
+            dvectors[row * 3 + i] = d[i];
+        }
+    }
+};
 
 } // namespace tether::kernels

@@ -43,6 +43,9 @@ public:
     // Appends what a device has to do to its list. The default is an error naming the operation.
     virtual void launch(DeviceRun<float>& r) const;
     virtual void launch(DeviceRun<double>& r) const;
+    // Fails where a batch does not suit the operation. A device cannot fail in its middle: its executor asks
+    // every operation when a batch is loaded.
+    virtual void check_batch(const Topology&) const {}
     // Appends the nodes that carry the outputs' gradients to the inputs. The default is an error
     // naming the operation: some operations (measures) are never differentiated.
     virtual void reverse(Reverse& r) const;
