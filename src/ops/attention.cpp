@@ -48,6 +48,14 @@ public:
             }
         });
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const kernels::TopologyView& t = r.batch->topology;
+        r.wide_numbers(
+            r.output(0).extent, r.output(0).capacity, shape_.heads + shape_.key_heads,
+            kernels::AttendBackwardHead<T>{
+                shape_, {t.graph_of_node, t.node_begin}, {r.in(0), r.in(1), r.in(2), r.in(3)}, r.out(0)});
+    }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return 16 * pairs(r) * static_cast<double>(shape_.out_columns()); // 8 products of a channel
     }
@@ -74,6 +82,16 @@ public:
                 }
             }
         });
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const kernels::TopologyView& t = r.batch->topology;
+        r.wide_numbers(r.output(0).extent, r.output(0).capacity, shape_.heads,
+                       kernels::AttendHead<T>{shape_,
+                                              {t.graph_of_node, t.node_begin},
+                                              r.in(0),
+                                              r.out(0),
+                                              r.has_out(1) ? r.out(1) : nullptr});
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();

@@ -1,7 +1,9 @@
 // Batch norm over all rows of the global batch. Sums run in double: rows of a lane in order, lanes,
 // threads and ranks by the fixed tree (Run::exchange). With xh the normalised input, N rows:
 // dx = w s (dy - (sum dy)/N - xh (sum dy xh)/N).
+#include "tether/kernels/batch_norm.hpp"
 #include "tether/core/error.hpp"
+#include "tether/kernels/elementwise.hpp"
 #include "tether/ops/lane_reduce.hpp"
 #include "tether/ops/norms.hpp"
 
@@ -105,6 +107,31 @@ public:
             r.out(5)[0] = r.in(5)[0] + T(1);
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const Index columns = r.in_columns(0);
+        double* sums = nullptr;
+        if (options_.training) {
+            sums = r.memory->template scratch<double>(2 * columns + 1);
+            r.template sum_over_lanes<32, double>(r.lanes(r.input(0).extent), 2 * columns + 1,
+                                                  kernels::BatchMomentLeaf<T>{r.in(0), columns},
+                                                  kernels::PutTotal<double>{sums});
+            r.list->exchange(sums, 2 * columns + 1);
+        }
+        auto* scale = r.memory->template scratch<double>(2 * columns);
+        const auto state = [&](int i) {
+            return options_.training && r.commits_state && r.has_out(i) ? r.out(i) : nullptr;
+        };
+        r.list->each(columns, kernels::BatchNormColumn<T>{
+                                  sums, r.in(3), r.in(4), r.in(5), options_.eps, options_.momentum, columns,
+                                  scale, r.has_out(2) ? r.out(2) : nullptr, state(3),
+                                  state(3) == nullptr ? nullptr : r.out(4), state(5)});
+        if (r.has_out(0) || r.has_out(1)) {
+            r.numbers(r.input(0), kernels::BatchNormNumbers<T>{r.in(0), r.in(1), r.in(2), scale, columns,
+                                                               r.has_out(0) ? r.out(0) : nullptr,
+                                                               r.has_out(1) ? r.out(1) : nullptr});
+        }
+    }
     void reverse(Reverse& r) const override;
 
 private:
@@ -185,6 +212,27 @@ public:
                 dx[c] = static_cast<T>(factor[c] * (static_cast<double>(dy[c]) - mean[c] -
                                                     static_cast<double>(normal[c]) * product[c]));
             }
+        }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const Index columns = r.in_columns(0);
+        const Index width = 2 * columns + 1;
+        const kernels::LaneRows lanes = r.lanes(r.input(0).extent);
+        auto* partial = r.memory->template scratch<double>(lanes.lanes * width);
+        auto* sums = r.memory->template scratch<double>(width);
+        const kernels::LaneSums<double, kernels::BatchGradientLeaf<T>, 32> leaves{
+            lanes, width, {r.in(0), r.in(1), columns}, partial};
+        r.list->team(leaves.blocks(), leaves);
+        r.list->each(
+            width, kernels::BatchGradientTotals<T>{partial, lanes.lanes, columns, sums, r.out(1), r.out(2)});
+        if (training_) {
+            r.list->exchange(sums, width);
+        }
+        if (r.has_out(0)) {
+            r.numbers(r.output(0),
+                      kernels::BatchNormBackwardNumbers<T>{r.in(0), r.in(1), r.in(2), r.in(3),
+                                                           training_ ? sums : nullptr, columns, r.out(0)});
         }
     }
 

@@ -2,6 +2,8 @@
 
 #include "tether/core/error.hpp"
 #include "tether/device/gemm.hpp"
+#include "tether/kernels/elementwise.hpp"
+#include "tether/kernels/product.hpp"
 #include "tether/ops/lane_reduce.hpp"
 
 #include <algorithm>
@@ -40,6 +42,43 @@ public:
                            }
                            *sum += T(1);
                        });
+    }
+    // The same tiles as for gradients of weights.
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        constexpr Index most_rows = kernels::ProductTile::rows;
+        std::vector<kernels::GradientPiece<T>> pieces;
+        for (const GramLayout::Block& block : layout_.blocks()) {
+            const auto& rows = r.input(block.row_input);
+            const auto& columns = r.input(block.column_input);
+            for (Index i = 0; i < block.rows; i += most_rows) {
+                pieces.push_back({rows.data + block.row_in_input + i, rows.columns, 0,
+                                  std::min(most_rows, block.rows - i), columns.data + block.column_in_input,
+                                  columns.columns, 0, block.columns, 1, block.offset + i * block.columns,
+                                  block.columns});
+            }
+        }
+        std::vector<kernels::ColumnPlace<T>> places;
+        for (const auto& x : r.inputs) {
+            for (Index c = 0; c < x.columns; ++c) {
+                places.push_back({x.data + c, x.columns});
+            }
+        }
+        const kernels::LaneRows lanes = r.lanes(r.input(0).extent);
+        const Index products = layout_.sum_offset();
+        T* partial = r.memory->template scratch<T>(lanes.lanes * products);
+        const auto piece_count = static_cast<Index>(pieces.size());
+        r.list->team(lanes.lanes * piece_count,
+                     kernels::WeightGradientProduct<T>{
+                         lanes, r.memory->constants(std::span<const kernels::GradientPiece<T>>(pieces)),
+                         piece_count, products, partial});
+        r.list->each(products, kernels::LaneTotals<T, kernels::PutTotal<T>>{
+                                   partial, lanes.lanes, products, {r.out(0)}});
+        r.template sum_over_lanes<32, T>(
+            lanes, layout_.width() + 1,
+            kernels::SideBySideLeaf<T>{r.memory->constants(std::span<const kernels::ColumnPlace<T>>(places)),
+                                       layout_.width()},
+            kernels::PutTotal<T>{r.out(0) + products});
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return 2.0 * static_cast<double>(r.in_rows(0)) * static_cast<double>(layout_.size());

@@ -1,7 +1,9 @@
 // sigma = uᵀ W v after power iterations u = Wv/|Wv|, v = Wᵀu/|Wᵀu|; d sigma / dW = u vᵀ. With G the
 // gradient of W through x Wᵀ alone (it contains 1/sigma already), dW = G - <G, W>/sigma · u vᵀ. That is
 // not linear in parts of G, so it is done once G is summed over all lanes.
+#include "tether/kernels/spectral_norm.hpp"
 #include "tether/core/error.hpp"
+#include "tether/kernels/elementwise.hpp"
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/norms.hpp"
 
@@ -67,6 +69,16 @@ public:
             std::copy_n(v, columns_, r.out(4));
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const bool commits = iterations_ > 0 && r.commits_state && r.has_out(3);
+        r.list->team(
+            1, kernels::PowerIterations<T>{r.in(0), r.in(1), r.in(2), rows_, columns_, iterations_,
+                                           r.has_out(1) ? r.out(1) : r.memory->template scratch<T>(rows_),
+                                           r.has_out(2) ? r.out(2) : r.memory->template scratch<T>(columns_),
+                                           r.has_out(0) ? r.out(0) : nullptr, commits ? r.out(3) : nullptr,
+                                           commits ? r.out(4) : nullptr});
+    }
 
 private:
     template <class T>
@@ -103,6 +115,14 @@ public:
             }
         }
     }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const Index columns = r.in_columns(3);
+        const Index size = r.in_columns(2) * columns;
+        T* factor = r.memory->template scratch<T>(1);
+        r.list->team(1, kernels::SpectralProduct<T>{r.out(0), r.in(0), r.in(1), size, factor});
+        r.list->each(size, kernels::SpectralGradientNumbers<T>{factor, r.in(2), r.in(3), columns, r.out(0)});
+    }
 };
 
 // y · (1/sigma); inputs y, 1/sigma, W, u, v.
@@ -116,6 +136,10 @@ public:
         for (Index i = 0; i < n; ++i) {
             r.out(0)[i] = factor * r.in(0)[i];
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        r.flat(r.output(0), kernels::ScaleNumbersBy<T>{r.in(0), r.in(1), r.out(0)});
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();

@@ -1,6 +1,7 @@
 #include "tether/ops/times.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/kernels/times.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -34,6 +35,27 @@ public:
                 }
             }
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        std::vector<std::int32_t> begin{0};
+        std::vector<kernels::TimeEntry<T>> entries;
+        for (Index k = 0; k < map_.to; ++k) {
+            for (Index t = 0; t < map_.from; ++t) {
+                const T factor = static_cast<T>(map_.entries[static_cast<std::size_t>(k * map_.from + t)]);
+                if (factor != T(0)) {
+                    entries.push_back({static_cast<std::int32_t>(t), factor});
+                }
+            }
+            begin.push_back(static_cast<std::int32_t>(entries.size()));
+        }
+        const auto& x = r.input(0);
+        const Index width = x.columns * x.extent.times / map_.from;
+        r.wide_numbers(
+            {x.extent.axis, 1}, x.capacity / x.extent.times, map_.to * width,
+            kernels::MixTimesNumbers<T>{r.in(0), r.memory->constants(std::span<const std::int32_t>(begin)),
+                                        r.memory->constants(std::span<const kernels::TimeEntry<T>>(entries)),
+                                        map_.differences, r.out(0), map_.from, map_.to, width});
     }
     void reverse(Reverse& r) const override {
         TimeMap back{map_.from, map_.to, std::vector<double>(map_.entries.size())};
@@ -93,6 +115,13 @@ public:
                 to[c] = static_cast<T>(constants[c - given]);
             }
         }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        const std::vector<T> table(table_.begin(), table_.end());
+        r.numbers(r.output(0),
+                  kernels::TimeColumnsNumbers<T>{r.in(0), r.memory->constants(std::span<const T>(table)),
+                                                 r.out(0), times_, r.in_columns(0), r.out_columns(0)});
     }
     void reverse(Reverse& r) const override {
         // The sum over times of the given columns.

@@ -12,6 +12,7 @@
 #include "tether/kernels/math.hpp"
 
 #include <cmath>
+#include <cstdint>
 
 namespace tether::kernels {
 
@@ -117,5 +118,46 @@ TETHER_HD inline void attend_backward_key(const AttentionShape& s, const Attenti
         }
     }
 }
+
+// The graph of every row, on a device.
+struct GraphRows {
+    const std::int32_t *graph_of_node, *node_begin;
+    [[nodiscard]] TETHER_HD Index first(Index row) const { return node_begin[graph_of_node[row]]; }
+    [[nodiscard]] TETHER_HD Index last(Index row) const { return node_begin[graph_of_node[row] + 1]; }
+};
+
+// Item (row, head); in the reverse pass the key heads follow the heads.
+template <class T>
+struct AttendHead {
+    AttentionShape shape;
+    GraphRows graph;
+    const T* x;
+    T *y, *l; // l may be null
+    TETHER_HD void operator()(Index row, Index head) const {
+        const T sum = attend(shape, x, graph.first(row), graph.last(row), row, head,
+                             y + row * shape.out_columns() + shape.query(head));
+        if (l != nullptr) {
+            l[row * shape.heads + head] = sum;
+        }
+    }
+};
+template <class T>
+struct AttendBackwardHead {
+    AttentionShape shape;
+    GraphRows graph;
+    AttentionRows<T> rows;
+    T* dx;
+    TETHER_HD void operator()(Index row, Index head) const {
+        T* to = dx + row * shape.columns();
+        if (head < shape.heads) {
+            attend_backward_query(shape, rows, graph.first(row), graph.last(row), row, head,
+                                  to + shape.query(head));
+        } else {
+            const Index key = head - shape.heads;
+            attend_backward_key(shape, rows, graph.first(row), graph.last(row), row, key, to + shape.key(key),
+                                to + shape.value(key));
+        }
+    }
+};
 
 } // namespace tether::kernels

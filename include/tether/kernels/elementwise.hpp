@@ -202,6 +202,13 @@ struct CopyNumbers {
     TETHER_HD void operator()(Index i) const { to[i] = from[i]; }
 };
 
+template <class T>
+struct AddToNumbers {
+    const T* from;
+    T* to;
+    TETHER_HD void operator()(Index i) const { to[i] += from[i]; }
+};
+
 // Squared and absolute errors and their gradients, times factor · cotangent.
 template <class T>
 struct ErrorSlopeNumbers {

@@ -57,14 +57,13 @@ struct LaneSums {
     }
 };
 
-// The balanced tree over numbers that lie `stride` apart, as core/fixed_tree adds lanes; lanes is a power of
-// two.
-template <class Sum>
-TETHER_HD Sum tree_over_lanes(const Sum* leaf, Index lanes, Index stride) {
+// The balanced tree over leaf(lane), as core/fixed_tree adds lanes; lanes is a power of two.
+template <class Sum, class Leaf>
+TETHER_HD Sum tree_of_lanes(Index lanes, const Leaf& leaf) {
     Sum level[32];
     Sum sum = 0;
     for (Index lane = 0; lane < lanes; ++lane) {
-        sum = leaf[lane * stride];
+        sum = leaf(lane);
         int at = 0;
         for (Index bits = lane; (bits & 1) != 0; bits >>= 1) {
             sum = level[at++] + sum;
@@ -72,6 +71,12 @@ TETHER_HD Sum tree_over_lanes(const Sum* leaf, Index lanes, Index stride) {
         level[at] = sum;
     }
     return sum;
+}
+
+// The same over numbers that lie `stride` apart.
+template <class Sum>
+TETHER_HD Sum tree_over_lanes(const Sum* leaf, Index lanes, Index stride) {
+    return tree_of_lanes<Sum>(lanes, [&](Index lane) { return leaf[lane * stride]; });
 }
 
 // put(column, total over the lanes) for every column.

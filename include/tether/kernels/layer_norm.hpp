@@ -39,4 +39,29 @@ TETHER_HD inline void layer_norm_row_backward(Index n, T s, const T* y, const T*
     });
 }
 
+// Item: row, for devices. A row is one thread's: rows are short, and there are many.
+template <class T>
+struct LayerNormRow {
+    Index columns;
+    T eps;
+    const T* x;
+    T *y, *scale; // scale may be null
+    TETHER_HD void operator()(Index row) const {
+        const T s = layer_norm_row(columns, eps, x + row * columns, y + row * columns);
+        if (scale != nullptr) {
+            scale[row] = s;
+        }
+    }
+};
+template <class T>
+struct LayerNormBackwardRow {
+    Index columns;
+    const T *y, *dy, *scale;
+    T* dx;
+    TETHER_HD void operator()(Index row) const {
+        layer_norm_row_backward(columns, scale[row], y + row * columns, dy + row * columns,
+                                dx + row * columns);
+    }
+};
+
 } // namespace tether::kernels
