@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from . import figures, site_figures, sweep_figures, tables
+from . import figures, scaling_file, site_figures, sweep_figures, tables
 from .grouping import Family, Group
 from .run_file import Run
 from .style import Picture
@@ -282,7 +282,23 @@ def _others(runs: Sequence[Run], numbered: Numbered) -> str:
         "Table", "Runs that have not started, have no rows yet, or whose file cannot be read."), "runs")
 
 
-def write_page(runs: Sequence[Run], found: Sequence[Family], title: str, problems: Sequence[str] = ()) -> str:
+def _measured(measured: Sequence[scaling_file.ScalingFile], numbered: Numbered) -> str:
+    """What slurm/multi_node_benchmark wrote."""
+    out = []
+    for index, file in enumerate(measured):
+        name = escape(file.path.name)
+        said = "; ".join(scaling_file.SERIES[series] for series in file.series)
+        out.append(f'<h2 id="m{index}">Scaling: {name}</h2>' + _figure(scaling_file.figure(file, f"m{index}x"), numbered.label(
+            "Figure", f"Whole training steps on growing numbers of ranks ({said}): medians, bars from the fastest to the "
+            "slowest step; efficiency against the fewest ranks.")))
+        out.append(_table(scaling_file.table(file), numbered.label(
+            "Table", f"The same in numbers; measured {escape(file.created)} by {escape(file.tether)}."), "narrow"))
+        out.append(f"<details><summary>The job</summary><pre>{escape(file.job)}</pre></details>")
+    return "\n".join(out)
+
+
+def write_page(runs: Sequence[Run], found: Sequence[Family], title: str, problems: Sequence[str] = (),
+               measured: Sequence[scaling_file.ScalingFile] = ()) -> str:
     """problems: what is to be said besides the runs' own, such as a manifest that cannot be read."""
     numbered = Numbered()
     keys = [f"f{index}" for index in range(len(found))]
@@ -290,19 +306,21 @@ def write_page(runs: Sequence[Run], found: Sequence[Family], title: str, problem
     others = _others(runs, numbered)
     links = "".join(f'<a href="#{key}">{escape(family.title)}</a>' for family, key in zip(found, keys))
     links += '<a href="#others">runs without figures</a>' if others else ""
+    links += "".join(f'<a href="#m{index}">scaling: {escape(file.path.name)}</a>' for index, file in enumerate(measured))
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title><style>{(HERE / "page.css").read_text(encoding="utf-8")}</style></head>
 <body><main>
 <h1>{escape(title)}</h1>
-<p class="lead">{escape(_lead(runs, found))}; written {now} by tether's analysis/report.</p>
-<nav>{links}<a href="#provenance">provenance</a></nav>
+<p class="lead">{escape(_lead(runs, found) if runs else _plural(len(measured), "measurement of scaling"))}; written {now} by tether's analysis/report.</p>
+<nav>{links}{'<a href="#provenance">provenance</a>' if runs else ""}</nav>
 {_notices(runs, problems)}
-{FILTERS}
+{FILTERS if runs else ""}
 {sections}
 {others}
-{_provenance(runs)}
+{_measured(measured, numbered)}
+{_provenance(runs) if runs else ""}
 <footer>Projected: γ = 0, the free branches are absent and the network is exactly equivariant. Relaxed: γ as trained.
 All numbers are read from the runs' <code>run.h5</code>, cut to their committed rows. Filters hide rows, sections and
 curves; means and intervals stay those of all counted runs.</footer>

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .grouping import Family, families
 from .page import write_page
+from .scaling_file import is_scaling, read_scaling
 from .storage import write_whole
 from .sweep import Sweep, open_sweep
 from .tables import Cell, TableText, results, scale_of
@@ -43,14 +44,18 @@ def command(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="analysis/report", epilog=EXAMPLE,
                                      description="One self-contained HTML page from run files.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN",
-                        help="a sweep's folder, a run's folder, its run.h5, or a folder that holds runs")
+                        help="a sweep's folder, a run's folder, its run.h5, a folder that holds runs, or a file of "
+                             "slurm/multi_node_benchmark")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default report.html)")
     parser.add_argument("--title", help="its heading")
     parser.add_argument("--table", action="store_true", help="also print the result table")
     options = parser.parse_args(arguments)
+    scaling = [path for path in options.runs if is_scaling(path)]
+    others = [path for path in options.runs if path not in scaling]
     try:
-        sweep = open_sweep(options.runs, whole=True)
-    except FileNotFoundError as error:
+        measured = [read_scaling(path) for path in scaling]
+        sweep = open_sweep(others, whole=True) if others or not scaling else Sweep("", [])
+    except (FileNotFoundError, ValueError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 3
     for problem in sweep.problems:
@@ -61,7 +66,8 @@ def command(arguments: Sequence[str]) -> int:
             told = f": {'; '.join(run.problems)}" if run.problems else ""
             print(f"report: {run.path.name} is {run.condition}{told}", file=sys.stderr)
     found = families(runs)
-    page = write_page(runs, found, options.title or _title(sweep), sweep.problems)
+    title = options.title or ("Scaling" if measured and not runs else _title(sweep))
+    page = write_page(runs, found, title, sweep.problems, measured)
     try:
         write_whole(options.out, page)
     except OSError as error:
