@@ -4,12 +4,16 @@
 // HDF5 prints nothing itself: the deepest entry of its error stack becomes part of our message.
 #include "tether/core/hdf5.hpp"
 
+#include "tether/core/crash_guard.hpp"
 #include "tether/core/error.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <utility>
 
@@ -312,6 +316,16 @@ bool synchronise(const std::string& path, int flags) {
     return ::close(file) == 0 && ok;
 }
 
+// Whether the file says that it is being written for readers at the same time: a run file whose writer is
+// at work, or was killed, opens no other way (format: superblock of version 3, file consistency flags).
+bool left_by_writer(const std::string& path) {
+    std::array<char, 12> head{};
+    std::ifstream file(path, std::ios::binary);
+    file.read(head.data(), head.size());
+    return file.gcount() == std::ssize(head) && std::string_view(head.data(), 8) == "\x89HDF\r\n\x1a\n" &&
+           head[8] == 3 && (head[11] & 4) != 0;
+}
+
 void write_attribute(hid_t file, const std::string& path, const std::string& object, const std::string& name,
                      hid_t type, const void* value) {
     silence();
@@ -332,6 +346,7 @@ void write_attribute(hid_t file, const std::string& path, const std::string& obj
 // ---- reading --------------------------------------------------------------------------------
 
 Reader::Reader(const std::string& path) : path_(path) {
+    const CrashGuard guard(path_);
     silence();
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
@@ -342,7 +357,10 @@ Reader::Reader(const std::string& path) : path_(path) {
     file_ = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id()), H5Fclose);
     if (!file_.valid()) {
         const std::string why = reason();
-        // A run file that is being written, or whose writer was killed, opens this way only.
+        check(left_by_writer(path), ExitCode::data,
+              "{}: is not a readable HDF5 file (truncated, damaged or another format?){}", path, why);
+        // HDF5 would try a hundred times with growing pauses: minutes on a damaged file.
+        H5Pset_metadata_read_attempts(access.id(), 3);
         file_ = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access.id()), H5Fclose);
         H5Eclear2(H5E_DEFAULT);
         check(file_.valid(), ExitCode::data,
@@ -350,16 +368,24 @@ Reader::Reader(const std::string& path) : path_(path) {
     }
 }
 
+Reader::~Reader() {
+    const CrashGuard guard(path_);
+    file_.reset();
+}
+
 bool Reader::has(const std::string& name) const {
+    const CrashGuard guard(path_);
     silence();
     return exists(file_.id(), name);
 }
 
 bool Reader::is_dataset(const std::string& name) const {
+    const CrashGuard guard(path_);
     return has(name) && object_type(file_.id(), name) == H5O_TYPE_DATASET;
 }
 
 std::vector<std::string> Reader::children(const std::string& group) const {
+    const CrashGuard guard(path_);
     silence();
     check(has(group), ExitCode::data, "{}: no such group", where(path_, group));
     std::vector<std::string> names;
@@ -375,6 +401,7 @@ std::vector<std::string> Reader::children(const std::string& group) const {
 }
 
 std::vector<std::string> Reader::datasets(const std::string& group) const {
+    const CrashGuard guard(path_);
     silence();
     check(has(group), ExitCode::data, "{}: no such group", where(path_, group));
     std::vector<std::string> names;
@@ -391,18 +418,22 @@ std::vector<std::string> Reader::datasets(const std::string& group) const {
 }
 
 std::vector<Index> Reader::shape(const std::string& dataset) const {
+    const CrashGuard guard(path_);
     return Dataset(*this, dataset).shape.extent;
 }
 
 std::vector<double> Reader::doubles(const std::string& dataset) const {
+    const CrashGuard guard(path_);
     return read_numbers<double>(*this, dataset, H5T_NATIVE_DOUBLE, false);
 }
 
 std::vector<float> Reader::floats(const std::string& dataset) const {
+    const CrashGuard guard(path_);
     return read_numbers<float>(*this, dataset, H5T_NATIVE_FLOAT, false);
 }
 
 std::vector<Index> Reader::integers(const std::string& dataset) const {
+    const CrashGuard guard(path_);
     if (!unsigned_64(Dataset(*this, dataset).type.id())) {
         return read_numbers<Index>(*this, dataset, H5T_NATIVE_INT64, true);
     }
@@ -418,6 +449,7 @@ std::vector<Index> Reader::integers(const std::string& dataset) const {
 }
 
 std::vector<std::string> Reader::strings(const std::string& name) const {
+    const CrashGuard guard(path_);
     const Dataset dataset(*this, name);
     dataset.check_size(file_.id());
     return read_strings(dataset.type.id(), dataset.space.id(), dataset.shape.count, dataset.place,
@@ -427,6 +459,7 @@ std::vector<std::string> Reader::strings(const std::string& name) const {
 }
 
 std::vector<double> Reader::double_rows(const std::string& name, Index first, Index count) const {
+    const CrashGuard guard(path_);
     const Dataset dataset(*this, name);
     check_number(dataset.type.id(), false, dataset.place);
     dataset.check_size(file_.id());
@@ -459,10 +492,12 @@ std::vector<double> Reader::double_rows(const std::string& name, Index first, In
 }
 
 bool Reader::has_attribute(const std::string& object, const std::string& name) const {
+    const CrashGuard guard(path_);
     return has(object) && H5Aexists_by_name(file_.id(), object.c_str(), name.c_str(), H5P_DEFAULT) > 0;
 }
 
 std::string Reader::text_attribute(const std::string& object, const std::string& name) const {
+    const CrashGuard guard(path_);
     const Attribute attribute(*this, object, name);
     const auto values =
         read_strings(attribute.type.id(), attribute.space.id(), attribute.shape.count, attribute.place,
@@ -475,6 +510,7 @@ std::string Reader::text_attribute(const std::string& object, const std::string&
 }
 
 double Reader::number_attribute(const std::string& object, const std::string& name) const {
+    const CrashGuard guard(path_);
     const Attribute attribute(*this, object, name);
     check_number(attribute.type.id(), false, attribute.place);
     check(attribute.shape.count == 1, ExitCode::data, "{}: has {} values; one was expected", attribute.place,
@@ -483,6 +519,16 @@ double Reader::number_attribute(const std::string& object, const std::string& na
     check(H5Aread(attribute.id.id(), H5T_NATIVE_DOUBLE, &value) >= 0, ExitCode::data, "{}: cannot be read{}",
           attribute.place, reason());
     return value;
+}
+
+Index Reader::integer_attribute(const std::string& object, const std::string& name) const {
+    const CrashGuard guard(path_);
+    const double value = number_attribute(object, name);
+    constexpr double most = 9007199254740992; // 2^53: beyond it doubles skip whole numbers
+    check(std::abs(value) <= most && value == std::trunc(value), ExitCode::data,
+          "{}: attribute {} is {}; a whole number of at most 2^53 was expected", where(path_, object), name,
+          value);
+    return static_cast<Index>(value);
 }
 
 // ---- writing --------------------------------------------------------------------------------

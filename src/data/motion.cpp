@@ -60,6 +60,17 @@ void read_joints(const hdf5::Reader& file, Motion& m, Index joints) {
               j == 0 ? std::string("-1 (the root)") : fmt::format("another joint of 0 to {}", joints - 1));
         m.parent.push_back(static_cast<std::int32_t>(p));
     }
+    // From every joint the way leads to the root: joints seen on a way that does end there stay marked.
+    std::vector<Index> seen(m.parent.size(), -1);
+    for (Index j = 0; j < joints; ++j) {
+        Index k = j;
+        while (k >= 0 && seen[at(k)] < 0) {
+            seen[at(k)] = j;
+            k = m.parent[at(k)];
+        }
+        check(k < 0 || seen[at(k)] < j, ExitCode::data, "{}: joint {} hangs on itself, by way of its parents",
+              place(file.path(), "parent"), k);
+    }
 }
 
 void read_trials(const hdf5::Reader& file, Motion& m, Index frames) {
@@ -141,7 +152,7 @@ Motion read_motion(const std::string& path) {
         m.frame_rate = file.number_attribute("xyz", "frame_rate_hz");
     }
     if (file.has_attribute("/", "seed")) {
-        m.seed = static_cast<std::int64_t>(file.number_attribute("/", "seed"));
+        m.seed = file.integer_attribute("/", "seed");
     }
     if (const std::string expected = attribute(file, "/", "sha256"); !expected.empty()) {
         const std::string found = checksum(m);

@@ -271,8 +271,7 @@ Trajectories read_trajectories(const std::string& path, const TrajectorySelectio
     out.source = attribute(file, "source");
     out.licence = attribute(file, "licence");
     out.description = attribute(file, "description");
-    out.seed =
-        file.has_attribute("/", "seed") ? static_cast<std::int64_t>(file.number_attribute("/", "seed")) : -1;
+    out.seed = file.has_attribute("/", "seed") ? file.integer_attribute("/", "seed") : -1;
     return out;
 }
 

@@ -4,6 +4,8 @@
 #include "tether/methods/method.hpp"
 
 #include <algorithm>
+#include <list>
+#include <mutex>
 #include <stdexcept>
 
 namespace tether::run {
@@ -394,15 +396,6 @@ std::vector<Choice>& registry() {
     return choices;
 }
 
-std::vector<Choice> all_choices() {
-    std::vector<Choice> all;
-    for (const methods::MethodEntry& method : methods::method_table()) {
-        all.push_back(method.choice);
-    }
-    all.insert(all.end(), registry().begin(), registry().end());
-    return all;
-}
-
 // The keys of a choice exist only while it is chosen.
 Key bound_key(const Choice& choice, Key key) {
     key.when.insert(key.when.begin(), Condition{choice.chooser, {choice.word}});
@@ -417,31 +410,60 @@ const std::vector<std::string>& job_sections() {
     return sections;
 }
 
-std::vector<KeyRow> job_key_table() {
+namespace {
+
+// All choices, and the rows that follow from them.
+struct Table {
+    std::vector<Choice> choices;
     std::vector<KeyRow> rows;
-    for (const std::string& section : job_sections()) {
-        for (Key& key : keys_of(section)) {
-            const std::string full = KeyRow{section, key}.full_name();
-            const std::vector<Choice> choices = choices_of(full);
-            for (const Choice& choice : choices) {
-                key.words.push_back(choice.word);
-            }
-            rows.push_back({section, std::move(key)});
+
+    Table() {
+        for (const methods::MethodEntry& method : methods::method_table()) {
+            choices.push_back(method.choice);
         }
-        for (const Choice& choice : all_choices()) {
-            if (choice.chooser.substr(0, choice.chooser.find('.')) == section) {
-                for (const Key& key : choice.keys) {
-                    rows.push_back({section, bound_key(choice, key)});
+        choices.insert(choices.end(), registry().begin(), registry().end());
+        for (const std::string& section : job_sections()) {
+            for (Key& key : keys_of(section)) {
+                const std::string full = KeyRow{section, key}.full_name();
+                for (const Choice& choice : choices) {
+                    if (choice.chooser == full) {
+                        key.words.push_back(choice.word);
+                    }
+                }
+                rows.push_back({section, std::move(key)});
+            }
+            for (const Choice& choice : choices) {
+                if (choice.chooser.substr(0, choice.chooser.find('.')) == section) {
+                    for (const Key& key : choice.keys) {
+                        rows.push_back({section, bound_key(choice, key)});
+                    }
                 }
             }
         }
     }
-    return rows;
+};
+
+// Made anew when a choice was added; former ones stay, for who holds a reference.
+const Table& table() {
+    static std::mutex mutex;
+    static std::list<Table> tables;
+    const std::scoped_lock lock(mutex);
+    if (tables.empty() ||
+        tables.back().choices.size() != methods::method_table().size() + registry().size()) {
+        tables.emplace_back();
+    }
+    return tables.back();
 }
+
+} // namespace
+
+const std::vector<KeyRow>& job_key_table() { return table().rows; }
+
+const std::vector<Choice>& job_choices() { return table().choices; }
 
 std::vector<Choice> choices_of(std::string_view chooser) {
     std::vector<Choice> found;
-    std::ranges::copy_if(all_choices(), std::back_inserter(found),
+    std::ranges::copy_if(job_choices(), std::back_inserter(found),
                          [&](const Choice& choice) { return choice.chooser == chooser; });
     return found;
 }

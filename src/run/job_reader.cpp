@@ -11,8 +11,6 @@
 namespace tether::run {
 namespace {
 
-const std::vector<std::string> choosers = {"data.set", "model.name", "method.name"};
-
 std::string text_value(const Given& given) {
     const auto* text = std::get_if<std::string>(&given.raw.value);
     return text != nullptr ? *text : std::string{};
@@ -21,7 +19,7 @@ std::string text_value(const Given& given) {
 } // namespace
 
 JobReader::JobReader(std::vector<Given> from_text, std::vector<Given> from_overrides, std::string source)
-    : table_(job_key_table()), source_(std::move(source)) {
+    : source_(std::move(source)) {
     text_.order = std::move(from_text);
     overrides_.order = std::move(from_overrides);
     for (Layer* layer : {&text_, &overrides_}) {
@@ -167,15 +165,10 @@ bool JobReader::needs_met(const Key& key) const {
     if (key.needs.empty()) {
         return true;
     }
-    for (const std::string& chooser : choosers) {
-        for (const Choice& choice : choices_of(chooser)) {
-            if (choice.word == text_of(chooser) &&
-                std::ranges::find(choice.brings, key.needs) != choice.brings.end()) {
-                return true;
-            }
-        }
-    }
-    return false;
+    return std::ranges::any_of(job_choices(), [&](const Choice& choice) {
+        return choice.word == text_of(choice.chooser) &&
+               std::ranges::find(choice.brings, key.needs) != choice.brings.end();
+    });
 }
 
 const Given* JobReader::given_for(const KeyRow& row, bool& overridden) const {

@@ -42,7 +42,7 @@ private:
     [[nodiscard]] std::string text_of(const std::string& full_name) const; // word of a resolved chooser
     [[noreturn]] void unknown(const Given& given) const;
 
-    std::vector<KeyRow> table_;
+    const std::vector<KeyRow>& table_ = job_key_table();
     Layer text_, overrides_;
     std::string source_;
     std::set<std::string> changed_; // choosers that an override set to another word

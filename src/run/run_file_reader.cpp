@@ -3,6 +3,7 @@
 // in all of them.
 #include "tether/run/run_file_reader.hpp"
 
+#include "tether/core/crash_guard.hpp"
 #include "tether/core/text.hpp"
 
 #include <algorithm>
@@ -22,8 +23,9 @@ constexpr int attempts = 12;
 constexpr auto pause = std::chrono::milliseconds(5);
 
 template <class Action>
-void retried(const Action& action) {
-    for (int attempt = 1;; ++attempt) {
+void retried(Patience patience, const std::string& path, const Action& action) {
+    const CrashGuard guard(path);
+    for (int attempt = patience == Patience::none ? attempts : 1;; ++attempt) {
         try {
             action();
             return;
@@ -117,7 +119,8 @@ Handle open_meta(hid_t file, const h5::Place& place) {
 
 } // namespace
 
-RunFileReader::RunFileReader(std::string path) : place_{std::move(path), ExitCode::data} {
+RunFileReader::RunFileReader(std::string path, Patience patience)
+    : place_{std::move(path), ExitCode::data}, patience_(patience) {
     h5::silence();
     std::error_code error;
     check(std::filesystem::exists(place_.path, error), ExitCode::data, "{}: there is no such run file",
@@ -128,7 +131,7 @@ RunFileReader::RunFileReader(std::string path) : place_{std::move(path), ExitCod
 }
 
 void RunFileReader::refresh() {
-    retried([&] { open(); });
+    retried(patience_, place_.path, [&] { open(); });
 }
 
 Handle RunFileReader::dataset(const std::string& name) const {
@@ -177,15 +180,18 @@ void RunFileReader::open() {
 }
 
 bool RunFileReader::has_attribute(const std::string& name) const {
+    const CrashGuard guard(place_.path);
     return H5Aexists(open_meta(file_.id(), place_).id(), name.c_str()) > 0;
 }
 
 std::string RunFileReader::text(const std::string& name) const {
+    const CrashGuard guard(place_.path);
     const auto values = attribute_strings(open_meta(file_.id(), place_).id(), name, place_);
     return values.empty() ? std::string{} : values.front();
 }
 
 Index RunFileReader::integer(const std::string& name) const {
+    const CrashGuard guard(place_.path);
     const Handle meta = open_meta(file_.id(), place_);
     const std::string action = "read attribute " + name + " of /meta";
     const Handle id = own(H5Aopen(meta.id(), name.c_str(), H5P_DEFAULT), H5Aclose, place_, action);
@@ -197,6 +203,7 @@ Index RunFileReader::integer(const std::string& name) const {
 }
 
 std::vector<std::string> RunFileReader::columns(const std::string& table) const {
+    const CrashGuard guard(place_.path);
     const Handle group =
         own(H5Gopen2(file_.id(), table.c_str(), H5P_DEFAULT), H5Gclose, place_, "open " + table);
     std::vector<std::string> out;
@@ -219,10 +226,12 @@ Index RunFileReader::rows(const std::string& table) const {
 }
 
 Index RunFileReader::width(const std::string& table, const std::string& column) const {
+    const CrashGuard guard(place_.path);
     return extent_of(dataset(table + "/" + column).id(), place_).width();
 }
 
 std::string RunFileReader::units(const std::string& table, const std::string& column) const {
+    const CrashGuard guard(place_.path);
     const auto values = attribute_strings(dataset(table + "/" + column).id(), "units", place_);
     return values.empty() ? std::string{} : values.front();
 }
@@ -230,7 +239,7 @@ std::string RunFileReader::units(const std::string& table, const std::string& co
 void RunFileReader::read(const std::string& table, const std::string& column, hid_t type, Index first,
                          Index count, void* out) const {
     const std::string name = table + "/" + column;
-    retried([&] {
+    retried(patience_, place_.path, [&] {
         const Handle id = dataset(name);
         const Extent extent = extent_of(id.id(), place_);
         std::vector<hsize_t> start(extent.size.size(), 0);
@@ -277,7 +286,7 @@ std::vector<Index> RunFileReader::steps(const std::string& table, Index first, I
     return out;
 }
 
-std::optional<LiveState> peek_state(const std::string& path) {
+std::optional<LiveState> peek_state(const std::string& path, Patience patience) {
     h5::silence();
     std::error_code error;
     if (!std::filesystem::exists(path, error) || std::filesystem::file_size(path, error) == 0) {
@@ -286,7 +295,7 @@ std::optional<LiveState> peek_state(const std::string& path) {
     std::optional<LiveState> found;
     try {
         const h5::Place place{path, ExitCode::data};
-        retried([&] { found = read_state(open_run_file(place).id(), place); });
+        retried(patience, path, [&] { found = read_state(open_run_file(place).id(), place); });
     } catch (const Error&) {
         return std::nullopt;
     }

@@ -345,7 +345,7 @@ private:
 
     friend std::string folder_words(const std::string& text);
     std::string path_;
-    std::vector<KeyRow> table_ = job_key_table();
+    const std::vector<KeyRow>& table_ = job_key_table();
 };
 
 std::string folder_words(const std::string& text) {

@@ -131,7 +131,7 @@ json weights_settings(const Job& job, const Network& network) {
         // Every other model: its keys as the job has them.
         for (const auto& [name, value] : job.model.values()) {
             if (name != "name") {
-                std::visit([&](const auto& v) { s[name] = v; }, value);
+                std::visit([&s, &key = name](const auto& v) { s[key] = v; }, value);
             }
         }
     }

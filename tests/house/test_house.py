@@ -58,7 +58,7 @@ class House(unittest.TestCase):
                 self.assertTrue((ROOT / name).exists(), f"{name} is named but not there")
 
     def test_scripts_are_executable_and_valid(self) -> None:
-        for name in ("jobs/run", "tests/run", ".ci/run", "scripts/prepare", "scripts/check", "slurm/submit"):
+        for name in ("jobs/run", "tests/run", ".ci/run", "scripts/prepare", "scripts/check", "scripts/fuzz", "slurm/submit"):
             path = ROOT / name
             self.assertTrue(path.stat().st_mode & 0o111, name)
             self.assertEqual(subprocess.run(["bash", "-n", path], check=False).returncode, 0, name)

@@ -34,20 +34,24 @@ private:
     Close close_ = nullptr;
 };
 
-// A file opened for reading. Throws Error(data) naming the file.
+// A file opened for reading. Throws Error(data) naming the file. On damage that libhdf5 itself does not
+// survive the process ends with that exit code and a message (crash_guard.hpp).
 class Reader {
 public:
     explicit Reader(const std::string& path);
+    ~Reader();
+    Reader(const Reader&) = delete;
+    Reader& operator=(const Reader&) = delete;
 
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] hid_t id() const noexcept { return file_.id(); }
-    [[nodiscard]] bool has(const std::string& name) const;             // object exists
+    [[nodiscard]] bool has(const std::string& name) const; // object exists
     [[nodiscard]] bool is_dataset(const std::string& name) const;
     [[nodiscard]] std::vector<std::string> children(const std::string& group = "/") const; // sorted
     // All dataset paths below a group, relative to it, depth first, sorted.
     [[nodiscard]] std::vector<std::string> datasets(const std::string& group = "/") const;
 
-    [[nodiscard]] std::vector<Index> shape(const std::string& dataset) const; // {} for a scalar
+    [[nodiscard]] std::vector<Index> shape(const std::string& dataset) const;    // {} for a scalar
     [[nodiscard]] std::vector<double> doubles(const std::string& dataset) const; // any numeric type
     [[nodiscard]] std::vector<float> floats(const std::string& dataset) const;
     [[nodiscard]] std::vector<Index> integers(const std::string& dataset) const; // integer types only
@@ -59,6 +63,7 @@ public:
     [[nodiscard]] bool has_attribute(const std::string& object, const std::string& name) const;
     [[nodiscard]] std::string text_attribute(const std::string& object, const std::string& name) const;
     [[nodiscard]] double number_attribute(const std::string& object, const std::string& name) const;
+    [[nodiscard]] Index integer_attribute(const std::string& object, const std::string& name) const;
 
 private:
     std::string path_;

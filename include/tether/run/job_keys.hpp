@@ -27,8 +27,10 @@ struct KeyRow {
 [[nodiscard]] const std::vector<std::string>& job_sections();
 
 // All rows, choosers before the keys that depend on them; section by section as above.
-[[nodiscard]] std::vector<KeyRow> job_key_table();
+[[nodiscard]] const std::vector<KeyRow>& job_key_table();
 
+// The choices of all choosing keys.
+[[nodiscard]] const std::vector<Choice>& job_choices();
 // The choices of a choosing key; empty for other keys.
 [[nodiscard]] std::vector<Choice> choices_of(std::string_view chooser);
 

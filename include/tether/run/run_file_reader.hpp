@@ -10,9 +10,13 @@
 
 namespace tether::run {
 
+// How often a read that fails is tried again: a writer may be in the middle of a change. Nobody writes
+// to a file that is given from elsewhere.
+enum class Patience { with_a_writer, none };
+
 class RunFileReader {
 public:
-    explicit RunFileReader(std::string path);
+    explicit RunFileReader(std::string path, Patience patience = Patience::with_a_writer);
     void refresh(); // sees what has been committed since
 
     [[nodiscard]] const std::string& path() const noexcept { return place_.path; }
@@ -45,6 +49,7 @@ private:
     void read(const std::string& table, const std::string& column, hid_t type, Index first, Index count,
               void* out) const;
     h5::Place place_;
+    Patience patience_;
     h5::Handle file_;
     LiveState state_;
     std::vector<std::string> sites_;
@@ -54,6 +59,7 @@ private:
 
 // Only /live/state, for a look at many runs (a fraction of a millisecond each). Nothing where there is
 // no run file or none that can be read.
-[[nodiscard]] std::optional<LiveState> peek_state(const std::string& path);
+[[nodiscard]] std::optional<LiveState> peek_state(const std::string& path,
+                                                  Patience patience = Patience::with_a_writer);
 
 } // namespace tether::run

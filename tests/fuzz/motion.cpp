@@ -1,0 +1,19 @@
+// A motion file, and the samples cut from it.
+#include "tether/data/motion.hpp"
+#include "tests/fuzz/target.hpp"
+#include "tether/data/mocap.hpp"
+
+namespace tether::fuzz {
+
+void read_motion(Bytes input);
+
+void read_motion(Bytes input) {
+    const InputFile file(input);
+    const data::Motion motion = data::read_motion(file.path());
+    promised(motion.first_frame(std::ssize(motion.trial_length)) * motion.joints() * 3 ==
+                 std::ssize(motion.position),
+             "as many positions as frames and joints");
+    (void)data::open_mocap(file.path(), {.horizon = 3, .times = 1});
+}
+
+} // namespace tether::fuzz
