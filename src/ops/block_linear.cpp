@@ -172,7 +172,7 @@ public:
     template <class T>
     void record(DeviceRun<T>& r) const {
         std::vector<kernels::GradientPiece<T>> pieces;
-        std::vector<kernels::GradientPlace> places;
+        std::vector<kernels::TotalPlace<T>> places; // partial sums are put in when they have their memory
         Index elements = 0;
         constexpr Index most_rows = kernels::ProductTile::rows;
         constexpr Index most_columns = kernels::ProductTile::columns;
@@ -190,8 +190,8 @@ public:
                 std::swap(whole.a_columns, whole.b_columns);
             }
             whole.partial_stride = whole.b_columns;
-            places.push_back(
-                {p.weight.offset, elements, plain ? p.weight.k_stride : p.weight.n_stride, whole.b_columns});
+            places.push_back({nullptr, 0, elements, whole.b_columns,
+                              plain ? p.weight.k_stride : p.weight.n_stride, r.out(0) + p.weight.offset});
             for (Index i = 0; i < whole.a_columns; i += most_rows) {
                 for (Index j = 0; j < whole.b_columns; j += most_columns) {
                     kernels::GradientPiece<T> piece = whole;
@@ -206,16 +206,17 @@ public:
             elements += whole.a_columns * whole.b_columns;
         }
         const kernels::LaneRows lanes = r.lanes(r.inputs.back().extent);
-        T* partial = r.memory->template scratch<T>(lanes.lanes * elements);
+        T* partial = r.partial_sums(lanes.lanes * elements);
         const auto piece_count = static_cast<Index>(pieces.size());
         r.list->team(lanes.lanes * piece_count,
                      kernels::WeightGradientProduct<T>{
                          lanes, r.memory->constants(std::span<const kernels::GradientPiece<T>>(pieces)),
                          piece_count, elements, partial});
-        r.list->each(elements, kernels::GradientTotals<T>{
-                                   partial, lanes.lanes, elements,
-                                   r.memory->constants(std::span<const kernels::GradientPlace>(places)),
-                                   static_cast<Index>(places.size()), r.out(0)});
+        for (kernels::TotalPlace<T>& place : places) {
+            place.partial = partial + place.first;
+            place.lane_stride = elements;
+        }
+        r.total(std::move(places), elements, lanes.lanes);
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         double per_row = 0;
@@ -331,9 +332,8 @@ public:
     }
     template <class T>
     void record(DeviceRun<T>& r) const {
-        r.template sum_over_lanes<32, T>(r.lanes(r.input(0).extent), columns_,
-                                         kernels::ColumnLeaf<T>{r.in(0), r.in_columns(0)},
-                                         kernels::PutTotal<T>{r.out(0)});
+        r.template gradient_sum<32>(r.lanes(r.input(0).extent), columns_,
+                                    kernels::ColumnLeaf<T>{r.in(0), r.in_columns(0)});
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return static_cast<double>(r.in_rows(0) * columns_);

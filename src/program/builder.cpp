@@ -82,6 +82,7 @@ public:
 class AddTo : public OpOf<AddTo> {
 public:
     [[nodiscard]] std::string_view name() const override { return "add_to"; }
+    [[nodiscard]] bool adds_to_outputs() const override { return true; }
     template <class T>
     void execute(Run<T>& r) const {
         for (Index i = 0; i < r.out_columns(0); ++i) {

@@ -5,6 +5,8 @@
 #include "tether/program/arena.hpp"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 namespace tether {
 namespace {
@@ -12,6 +14,36 @@ namespace {
 constexpr std::size_t node_axis = static_cast<std::size_t>(Axis::node);
 constexpr std::size_t edge_axis = static_cast<std::size_t>(Axis::edge);
 constexpr std::size_t graph_axis = static_cast<std::size_t>(Axis::graph);
+
+// Per node: its outputs are gradients that no other node of the part touches before the reduction.
+std::vector<bool> may_wait(const Program& program) {
+    const auto is_gradient = [&](Value v) {
+        return v.valid() && (program.info(v).kind == ValueKind::gradient ||
+                             program.info(v).kind == ValueKind::extra_gradient);
+    };
+    std::set<std::pair<ValueKind, Index>> touched; // by where they lie
+    const auto place = [&](Value v) { return std::pair(program.info(v).kind, program.info(v).offset); };
+    for (std::size_t n = 0; n < program.part_nodes; ++n) {
+        const Node& node = program.nodes[n];
+        for (const Value v : node.in) {
+            if (is_gradient(v)) {
+                touched.insert(place(v));
+            }
+        }
+        for (const Value v : node.out) {
+            if (is_gradient(v) && node.op->adds_to_outputs()) {
+                touched.insert(place(v));
+            }
+        }
+    }
+    std::vector<bool> waits(program.nodes.size(), false);
+    for (std::size_t n = 0; n < program.part_nodes; ++n) {
+        const std::vector<Value>& out = program.nodes[n].out;
+        waits[n] =
+            std::ranges::all_of(out, [&](Value v) { return is_gradient(v) && !touched.contains(place(v)); });
+    }
+    return waits;
+}
 
 } // namespace
 
@@ -191,7 +223,7 @@ void DeviceExecutor<T>::record() {
 template <class T>
 void DeviceExecutor<T>::record_nodes() {
     list_.clear();
-    memory_.forget_constants();
+    memory_.begin();
     node_end_.clear();
     DeviceRun<T> r;
     r.batch = &batch_;
@@ -199,6 +231,8 @@ void DeviceExecutor<T>::record_nodes() {
     r.memory = &memory_;
     r.parameters = environment_.parameters;
     r.commits_state = environment_.commits_state;
+    const std::vector<bool> waits = may_wait(program_);
+    DeferredTotals<T> deferred;
     for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
         const Node& node = program_.nodes[n];
         std::vector<typename DeviceRun<T>::Operand> operands;
@@ -216,11 +250,17 @@ void DeviceExecutor<T>::record_nodes() {
         }
         r.inputs = {operands.data(), node.in.size()};
         r.outputs = {operands.data() + node.in.size(), node.out.size()};
+        r.deferred = waits[n] ? &deferred : nullptr;
         memory_.next_node();
         list_.name(std::string(node.op->name()));
         node.op->launch(r);
         node_end_.push_back(list_.size());
         if (n + 1 == program_.part_nodes) {
+            list_.name("totals");
+            list_.each(deferred.elements,
+                       kernels::PlacedTotals<T>{
+                           memory_.constants(std::span<const kernels::TotalPlace<T>>(deferred.places)),
+                           static_cast<Index>(deferred.places.size()), batch_.lanes});
             list_.name("unwritten");
             for (const auto& [begin, end] : program_.unwritten) {
                 list_.each(end - begin, kernels::SetNumbers<T>{environment_.gradient + begin, T(0)});

@@ -155,7 +155,7 @@ void DeviceEngine<T>::record() {
         before_.clear();
         after_.clear();
         tasks_.clear();
-        memory_.forget_constants();
+        memory_.begin();
         memory_.next_node();
         // No node writes the gradient of a gate that the task loss does not reach.
         before_.name("gate_gradients");

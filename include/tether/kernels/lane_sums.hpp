@@ -88,4 +88,30 @@ struct LaneTotals {
     TETHER_HD void operator()(Index c) const { put(c, tree_over_lanes(partial + c, lanes, columns)); }
 };
 
+// Where elements [first, ...) of a list of totals come from and go to: rows of `columns`, `stride` apart.
+template <class T>
+struct TotalPlace {
+    const T* partial; // element 0 of lane 0
+    Index lane_stride, first, columns, stride;
+    T* out;
+};
+
+// The totals of many sums in one launch.
+template <class T>
+struct PlacedTotals {
+    const TotalPlace<T>* places; // ascending in first
+    Index place_count, lanes;
+    TETHER_HD void operator()(Index i) const {
+        Index p = 0; // the last place that begins at or before i
+        for (Index end = place_count; end - p > 1;) {
+            const Index middle = (p + end) / 2;
+            (places[middle].first <= i ? p : end) = middle;
+        }
+        const TotalPlace<T>& place = places[p];
+        const Index e = i - place.first;
+        place.out[e / place.columns * place.stride + e % place.columns] =
+            tree_over_lanes(place.partial + e, lanes, place.lane_stride);
+    }
+};
+
 } // namespace tether::kernels

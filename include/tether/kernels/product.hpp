@@ -218,31 +218,6 @@ private:
     }
 };
 
-// Where an element of the partial sums goes in the gradient: the tree over the lanes, then its place.
-struct GradientPlace {
-    Index offset;                 // of the view in the gradient of the parameter
-    Index first, stride, columns; // elements [first, ...) of the partial sums, rows of `columns`
-};
-template <class T>
-struct GradientTotals {
-    const T* partial;
-    Index lanes, elements;
-    const GradientPlace* places;
-    Index place_count;
-    T* out;
-    TETHER_HD void operator()(Index e) const {
-        Index p = 0; // the last place that begins at or before e
-        for (Index end = place_count; end - p > 1;) {
-            const Index middle = (p + end) / 2;
-            (places[middle].first <= e ? p : end) = middle;
-        }
-        const GradientPlace& place = places[p];
-        const Index i = e - place.first;
-        out[place.offset + i / place.columns * place.stride + i % place.columns] =
-            tree_over_lanes(partial + e, lanes, elements);
-    }
-};
-
 // Columns of several inputs side by side, and a last one of ones.
 template <class T>
 struct ColumnPlace {

@@ -30,7 +30,7 @@ struct DeviceBatch {
 // next node may overwrite it: a device executes a list in order).
 class DeviceMemory {
 public:
-    explicit DeviceMemory(device::Backend& backend) : backend_(backend), scratch_(backend) {}
+    explicit DeviceMemory(device::Backend& backend) : backend_(backend), scratch_(backend), kept_(backend) {}
 
     template <class X>
     const X* constants(std::span<const X> values) {
@@ -52,16 +52,38 @@ public:
         most_ = std::max(most_, used_);
         return scratch_.data() == nullptr ? nullptr : reinterpret_cast<X*>(scratch_.data() + at);
     }
+    // The same, but not shared: it keeps its contents to the end of the list.
+    template <class X>
+    X* kept(Index count) {
+        const Index bytes = (count * static_cast<Index>(sizeof(X)) + 255) / 256 * 256;
+        const Index at = kept_used_;
+        kept_used_ += bytes;
+        return kept_.size() < kept_used_ ? nullptr : reinterpret_cast<X*>(kept_.data() + at);
+    }
     void next_node() { used_ = 0; }
-    // Whether scratch had to grow: record again.
-    bool settle() { return scratch_.require(most_); }
-    void forget_constants() { tables_.clear(); }
+    // Whether memory had to grow: record again.
+    bool settle() {
+        const bool grown = kept_.require(kept_used_);
+        return scratch_.require(most_) || grown;
+    }
+    // Before a recording: constants and places that are kept are given anew.
+    void begin() {
+        tables_.clear();
+        kept_used_ = 0;
+    }
 
 private:
     device::Backend& backend_;
     std::vector<device::Buffer<std::byte>> tables_;
-    device::Buffer<std::byte> scratch_;
-    Index used_ = 0, most_ = 0;
+    device::Buffer<std::byte> scratch_, kept_;
+    Index used_ = 0, most_ = 0, kept_used_ = 0;
+};
+
+// Totals that nobody reads before the nodes of the part have run: one launch for all of them.
+template <class T>
+struct DeferredTotals {
+    std::vector<kernels::TotalPlace<T>> places;
+    Index elements = 0;
 };
 
 template <class T>
@@ -78,6 +100,7 @@ struct DeviceRun {
     DeviceMemory* memory = nullptr;
     const T* parameters = nullptr; // the flat vector (weights need no packing here)
     bool commits_state = true;
+    DeferredTotals<T>* deferred = nullptr; // where the outputs of the node may wait for the end of the part
 
     [[nodiscard]] const Operand& input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
     [[nodiscard]] const Operand& output(int i) const { return outputs[static_cast<std::size_t>(i)]; }
@@ -124,6 +147,32 @@ struct DeviceRun {
         const kernels::LaneSums<Sum, Leaf, Width> sums{lane_rows, columns, leaf, partial};
         list->team(sums.blocks(), sums);
         list->each(columns, kernels::LaneTotals<Sum, Put>{partial, lane_rows.lanes, columns, put});
+    }
+    // Memory for partial sums of lanes whose totals go through total().
+    [[nodiscard]] T* partial_sums(Index count) const {
+        return deferred != nullptr ? memory->kept<T>(count) : memory->scratch<T>(count);
+    }
+    // The trees over the lanes of elements [0, count), each to its place: now, or with all others.
+    void total(std::vector<kernels::TotalPlace<T>> places, Index count, Index lanes_of_part) const {
+        if (deferred == nullptr) {
+            list->each(count, kernels::PlacedTotals<T>{
+                                  memory->constants(std::span<const kernels::TotalPlace<T>>(places)),
+                                  static_cast<Index>(places.size()), lanes_of_part});
+            return;
+        }
+        for (kernels::TotalPlace<T>& place : places) {
+            place.first += deferred->elements;
+            deferred->places.push_back(place);
+        }
+        deferred->elements += count;
+    }
+    // Output 0 [columns] = the sum over all rows of leaf(row, column).
+    template <int Width, class Leaf>
+    void gradient_sum(kernels::LaneRows lane_rows, Index columns, const Leaf& leaf) const {
+        T* partial = partial_sums(lane_rows.lanes * columns);
+        const kernels::LaneSums<T, Leaf, Width> sums{lane_rows, columns, leaf, partial};
+        list->team(sums.blocks(), sums);
+        total({{partial, columns, 0, columns, columns, out(0)}}, columns, lane_rows.lanes);
     }
 };
 

@@ -56,6 +56,8 @@ public:
     // So cheap, compared with moving its outputs through memory, that they are computed again in the
     // reverse pass rather than kept (rematerialise.hpp). Only with Tiling::rows.
     [[nodiscard]] virtual bool cheap() const { return false; }
+    // Outputs keep what they hold and are added to.
+    [[nodiscard]] virtual bool adds_to_outputs() const { return false; }
     // Contains a sum over all lanes of the global batch (Run::exchange).
     [[nodiscard]] virtual bool exchanges() const { return false; }
     // Floating-point operations of one execution (a multiply-add counts two).
