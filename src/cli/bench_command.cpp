@@ -66,6 +66,9 @@ void print_table(const run::BenchmarkResult& r) {
             "device       {}: {:.1f} launches, {:.1f} graph replays and {:.1f} waits of the host per step\n",
             r.device, r.launches_per_step, r.replays_per_step, r.waits_per_step);
     }
+    for (const auto& [name, count] : r.launch_counts) {
+        fmt::print("{:6} launches  {}\n", count, name);
+    }
     for (const run::OperationTime& o : r.operations) {
         fmt::print("{:9.4f} ms {:8.1f} GFLOP/s  {}\n", o.ms_per_step, o.gflops, o.name);
     }
@@ -81,21 +84,21 @@ int bench_command(std::span<const std::string> arguments) {
         .positional = "JOB.toml",
         .least = 1,
         .most = 1,
-        .flags = {{.name = "--steps", .value = "N", .meaning = "steps that are timed (default 100)"},
-                  {.name = "--warmup", .value = "N", .meaning = "steps before (default 20)"},
-                  {.name = "--threads",
-                   .value = "N",
-                   .meaning = "threads per rank (default: the cores at hand)"},
-                  {.name = "--set",
-                   .value = "key=value",
-                   .meaning = "override a key of the job",
-                   .repeated = true},
-                  {.name = "--device",
-                   .value = "NAME",
-                   .meaning = "cpu (default), cuda, or emulation",
-                   .words = run::device_names()},
-                  {.name = "--profile", .meaning = "also list the time of every operation (first thread)"},
-                  {.name = "--json", .meaning = "print JSON"}},
+        .flags =
+            {{.name = "--steps", .value = "N", .meaning = "steps that are timed (default 100)"},
+             {.name = "--warmup", .value = "N", .meaning = "steps before (default 20)"},
+             {.name = "--threads", .value = "N", .meaning = "threads per rank (default: the cores at hand)"},
+             {.name = "--set",
+              .value = "key=value",
+              .meaning = "override a key of the job",
+              .repeated = true},
+             {.name = "--device",
+              .value = "NAME",
+              .meaning = "cpu (default), cuda, or emulation",
+              .words = run::device_names()},
+             {.name = "--profile",
+              .meaning = "also list the time of every operation (first thread), or the launches of a device"},
+             {.name = "--json", .meaning = "print JSON"}},
         .example = "tether bench jobs/nbody/segnn_ace.toml --steps 200 --threads 2"};
     const Arguments a(usage, arguments);
     if (a.help_shown()) {

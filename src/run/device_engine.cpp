@@ -225,8 +225,14 @@ void DeviceEngine<T>::record_task_norms() {
 }
 
 template <class T>
-std::size_t DeviceEngine<T>::launches() const {
-    return before_.size() + executor_->list().size() + tasks_.size() + after_.size();
+std::map<std::string, long> DeviceEngine<T>::launches() const {
+    std::map<std::string, long> counts;
+    for (const device::LaunchList* list : {&before_, &executor_->list(), &tasks_, &after_}) {
+        for (const device::Launch& launch : list->launches()) {
+            ++counts[launch.name];
+        }
+    }
+    return counts;
 }
 
 // Sums over ranks go through the host here.

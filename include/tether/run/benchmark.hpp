@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tether::run {
@@ -40,7 +41,8 @@ struct BenchmarkResult {
     double arena_mb = 0, allocations_per_step = 0;
     std::string device;                                                     // what trained, in words
     double launches_per_step = 0, replays_per_step = 0, waits_per_step = 0; // of a device
-    Index steps_per_epoch = 0, evaluated = 0;                               // samples of validation and test
+    std::vector<std::pair<std::string, long>> launch_counts; // per step, by operation (with profile)
+    Index steps_per_epoch = 0, evaluated = 0;                // samples of validation and test
     bool branches = false;                 // evaluations are of two networks, projected and relaxed
     std::vector<OperationTime> operations; // most expensive first
     [[nodiscard]] double floor_ms() const;

@@ -8,7 +8,9 @@
 #include "tether/program/device_executor.hpp"
 #include "tether/run/engine.hpp"
 
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace tether::run {
@@ -29,8 +31,8 @@ public:
     [[nodiscard]] std::size_t arena_bytes() const override { return executor_->arena_bytes(); }
 
     [[nodiscard]] const DeviceExecutor<T>& executor() const { return *executor_; }
-    // Launches of one step.
-    [[nodiscard]] std::size_t launches() const;
+    // Launches of one step, by the name of their operation.
+    [[nodiscard]] std::map<std::string, long> launches() const;
 
 private:
     using Engine<T>::network_, Engine<T>::method_, Engine<T>::settings_, Engine<T>::lanes_,
