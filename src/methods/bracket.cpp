@@ -161,6 +161,19 @@ std::vector<BracketSite::Diagonal> BracketSite::diagonals(const std::vector<Spar
     return all;
 }
 
+BracketSite::Entries BracketSite::entries(std::size_t a) const {
+    const auto expanded = [](const std::vector<Diagonal>& diagonals) {
+        std::vector<SparseEntry> all;
+        for (const Diagonal& d : diagonals) {
+            for (Index k = 0; k < d.count; ++k) {
+                all.push_back({d.row + k, d.column + k, d.value});
+            }
+        }
+        return all;
+    };
+    return {expanded(pairs_[a].in), expanded(pairs_[a].out)};
+}
+
 template <class T>
 void BracketSite::times_in(const Pair& pair, const T* weight, T* to) const {
     const Index n = in();

@@ -135,28 +135,13 @@ void clip(double* matrix, Index rows, Index columns) {
 
 double modulation_rate(double total_steps) { return std::clamp(20 / total_steps, 1e-4, 1e-2); }
 
-double running_square(double before, double mean_square, bool first) {
-    return first ? mean_square : 0.99 * before + 0.01 * mean_square;
-}
-
 double advance_modulation(double a, const ModulationVector& delta, ModulationVector& h) {
-    double square = 0;
-    for (std::size_t k = 0; k < h.size(); ++k) {
-        h[k] = (1 - a) * h[k] + a * delta[k];
-        square += h[k] * h[k];
-    }
-    return std::sqrt(square);
+    return kernels::advance_modulation(a, delta.data(), h.data());
 }
 
 ModulationVector direction(const ModulationVector& h) {
-    double square = 0;
-    for (const double x : h) {
-        square += x * x;
-    }
     ModulationVector q = h;
-    for (double& x : q) {
-        x /= std::sqrt(square) + modulation_floor;
-    }
+    kernels::modulation_direction(q.data());
     return q;
 }
 

@@ -3,6 +3,7 @@
 // biases excluded; parameters that the loss does not reach have no part. Free parameters start at
 // free_scale of their usual scale. Keys: kappa_eq (1e-6), kappa_free (1e-2), free_scale (1e-3).
 #include "tether/core/error.hpp"
+#include "tether/kernels/prior.hpp"
 #include "tether/methods/method.hpp"
 
 #include <cmath>
@@ -37,6 +38,31 @@ public:
         }
         if (const int last = static_cast<int>(kappa_.size()); r.has_out(last)) {
             r.out(last)[0] = static_cast<T>(loss);
+        }
+    }
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        std::vector<kernels::PriorPart<T>> parts;
+        Index numbers = 0;
+        for (std::size_t p = 0; p < kappa_.size(); ++p) {
+            if (const int i = static_cast<int>(p); r.has_out(i)) {
+                parts.push_back({numbers, r.in(i), r.out(i), kappa_[p]});
+                numbers += r.in_columns(i);
+            }
+        }
+        const auto count = static_cast<Index>(parts.size());
+        const auto* table = r.memory->constants(std::span<const kernels::PriorPart<T>>(parts));
+        r.list->each(numbers, kernels::PriorGradientNumbers<T>{table, count});
+        if (const int last = static_cast<int>(kappa_.size()); r.has_out(last)) {
+            // Every device does this by itself: pieces of the numbers side by side, in place of lanes.
+            constexpr Index pieces = 64;
+            std::vector<Index> begin;
+            for (Index k = 0; k <= pieces; ++k) {
+                begin.push_back(numbers * k / pieces);
+            }
+            r.template sum_over_lanes<1, double>(
+                {r.memory->constants(std::span<const Index>(begin)), pieces, 1}, 1,
+                kernels::PriorLeaf<T>{table, count}, kernels::PutRounded<T>{r.out(last)});
         }
     }
 

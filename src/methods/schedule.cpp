@@ -50,6 +50,28 @@ public:
     template <class T>
     void execute(Run<T>& r) const {
         thread_local std::vector<BracketTerm<T>> terms;
+        const auto [in, out] = find_terms(r, terms);
+        const double kappa = kappa_ * (times_gate_ ? static_cast<double>(r.in(in)[0]) : 1.0);
+        const double penalty =
+            add_bracket_penalty<T>(kappa, std::span<const BracketTerm<T>>(terms), r.parallel);
+        if (r.has_out(out)) {
+            r.out(out)[0] = static_cast<T>(penalty);
+        }
+    }
+
+    template <class T>
+    void record(DeviceRun<T>& r) const {
+        std::vector<BracketTerm<T>> terms;
+        const auto [in, out] = find_terms(r, terms);
+        record_bracket_penalty<T>(r, kappa_, times_gate_ ? r.in(in) : nullptr,
+                                  std::span<const BracketTerm<T>>(terms),
+                                  r.has_out(out) ? r.out(out) : nullptr);
+    }
+
+private:
+    // Returns the numbers of the gate and of the penalty. R: of the host or of a device.
+    template <class R, class T>
+    std::pair<int, int> find_terms(const R& r, std::vector<BracketTerm<T>>& terms) const {
         terms.clear();
         int in = 0;
         int out = 0;
@@ -62,15 +84,8 @@ public:
             in += bias ? 3 : 2;
             out += bias ? 2 : 1;
         }
-        const double kappa = kappa_ * (times_gate_ ? static_cast<double>(r.in(in)[0]) : 1.0);
-        const double penalty =
-            add_bracket_penalty<T>(kappa, std::span<const BracketTerm<T>>(terms), r.parallel);
-        if (r.has_out(out)) {
-            r.out(out)[0] = static_cast<T>(penalty);
-        }
+        return {in, out};
     }
-
-private:
     std::vector<BracketSite> sites_;
     std::vector<bool> bias_;
     double kappa_;

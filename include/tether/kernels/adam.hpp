@@ -33,7 +33,7 @@ struct Adam {
     Adam() = default;
 
     // count: updates of this element including the present one (t above, from 1).
-    Adam(const AdamSettings& settings, double learning_rate, Index count, double scale = 1)
+    TETHER_HD Adam(const AdamSettings& settings, double learning_rate, Index count, double scale = 1)
         : gradient_scale(static_cast<T>(scale)), weight_decay(static_cast<T>(settings.weight_decay)),
           one_minus_beta1(static_cast<T>(1 - settings.beta1)), beta2(static_cast<T>(settings.beta2)),
           one_minus_beta2(static_cast<T>(1 - settings.beta2)),

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "tether/ops/gram.hpp"
+#include "tether/program/device_run.hpp"
 #include "tether/program/run.hpp"
 #include "tether/symmetry/representation.hpp"
 
@@ -29,6 +30,13 @@ public:
     [[nodiscard]] Index in() const { return layout_.width(); }
     [[nodiscard]] Index out() const { return out_; }
     [[nodiscard]] const ops::GramLayout& layout() const { return layout_; }
+
+    // A_a and A'_a, entry by entry; whether c_a is more than 0.
+    struct Entries {
+        std::vector<symmetry::SparseEntry> in, out;
+    };
+    [[nodiscard]] Entries entries(std::size_t a) const;
+    [[nodiscard]] bool bias_in_bracket() const { return bias_in_bracket_; }
 
     struct Sums {
         double lie = 0, size = 0; // LD, NM
@@ -82,5 +90,10 @@ struct BracketTerm {
 template <class T>
 [[nodiscard]] double add_bracket_penalty(double kappa, std::span<const BracketTerm<T>> terms,
                                          const Parallel* parallel = nullptr);
+
+// The same on a device: kappa times `gate` where it is not null; R to `penalty` where that is not null.
+template <class T>
+void record_bracket_penalty(DeviceRun<T>& r, double kappa, const T* gate,
+                            std::span<const BracketTerm<T>> terms, T* penalty);
 
 } // namespace tether::methods

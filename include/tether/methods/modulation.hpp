@@ -9,6 +9,7 @@
 #pragma once
 
 #include "tether/core/types.hpp"
+#include "tether/kernels/modulation.hpp"
 
 #include <array>
 #include <span>
@@ -16,26 +17,16 @@
 
 namespace tether::methods {
 
-inline constexpr Index modulation_hidden = 64;
-inline constexpr Index modulation_size = 8; // of h and delta
-inline constexpr double modulation_cap = 3; // of the spectral norms
-inline constexpr double modulation_floor = 1e-12;
+using kernels::CriticShape;
+using kernels::modulation_cap;
+using kernels::modulation_hidden;
+using kernels::modulation_size;
+using kernels::running_square;
 
 using ModulationVector = std::array<double, modulation_size>;
 
-// Where the numbers of v lie: first weight transposed [in x 64], its bias [64], second weight [8 x 64].
-struct CriticShape {
-    Index in = 0; // columns of z
-    [[nodiscard]] Index bias() const { return in * modulation_hidden; }
-    [[nodiscard]] Index second() const { return bias() + modulation_hidden; }
-    [[nodiscard]] Index size() const { return second() + modulation_size * modulation_hidden; }
-};
-
 // a = clamp(20 / total steps, 1e-4, 1e-2)
 [[nodiscard]] double modulation_rate(double total_steps);
-
-// r² <- mean square in the first step, then 0.99 r² + 0.01 mean square.
-[[nodiscard]] double running_square(double before, double mean_square, bool first);
 
 // h <- (1-a) h + a delta; returns gamma = |h|.
 double advance_modulation(double a, const ModulationVector& delta, ModulationVector& h);
