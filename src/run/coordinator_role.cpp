@@ -172,6 +172,7 @@ void RunCoordinator::on_result(std::span<const double> report) {
     const std::size_t tasks =
         plan_.method->measures_tasks() ? static_cast<std::size_t>(plan_.start.tasks) : 0;
     report_.decode(report, sites, plan_.slack, tasks);
+    report_.wall_s += wall_before_;
     if (report_.has_result) {
         loss_sum_ += report_.loss;
         ++loss_count_;
@@ -313,6 +314,10 @@ void RunCoordinator::blob(const std::string& kind, std::vector<std::byte> bytes)
     loss_sum_ = pending[0];
     loss_count_ = static_cast<Index>(pending[1]);
     std::copy_n(pending.begin() + 2, time_sum_.size(), time_sum_.begin());
+    if (checkpoint.has("wall_s")) {
+        checkpoint.read<double>("wall_s", {&wall_before_, 1});
+        report_.wall_s = wall_before_;
+    }
     try {
         file_ = std::make_unique<RunFileWriter>(
             RunFileWriter::resume(folder_.run_file(), plan_.description, checkpoint.header.step));
@@ -336,6 +341,7 @@ void RunCoordinator::publish(const std::string& kind, std::span<const std::byte>
     std::vector<double> pending{loss_sum_, static_cast<double>(loss_count_)};
     pending.insert(pending.end(), time_sum_.begin(), time_sum_.end());
     checkpoint.add<double>("log", pending);
+    checkpoint.add<double>("wall_s", {&report_.wall_s, 1});
     if (kind == kind_name(CheckpointKind::last)) {
         // What must agree bitwise: the workers' vectors, then the method's state.
         Sha256 sum;

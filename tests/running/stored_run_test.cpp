@@ -8,6 +8,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <filesystem>
 
 namespace tether::test {
@@ -140,6 +143,18 @@ TEST(StoredRun, import_overwrites_nothing_and_leaves_nothing_behind) {
             .find("expected ["),
         std::string::npos);
     EXPECT_FALSE(fs::exists(files.file("warm")));
+}
+
+TEST(StoredRun, time_of_training_goes_on_after_a_stop) {
+    const TemporaryFolder folder;
+    const Job job = trained_job({"log.every=1"});
+    const std::string run = train_small(job, folder.path(), 2);
+    const double before = RunFileReader(run + "/run.h5").numbers("/train", "wall_s").back();
+    EXPECT_EQ(train_small(job, folder.path()), run);
+    const std::vector<double> wall = RunFileReader(run + "/run.h5").numbers("/train", "wall_s");
+    ASSERT_EQ(wall.size(), 4U);
+    EXPECT_EQ(wall[1], before);
+    EXPECT_TRUE(std::ranges::is_sorted(wall)) << fmt::format("{}", fmt::join(wall, " "));
 }
 
 } // namespace

@@ -100,6 +100,7 @@ private:
     double loss_sum_ = 0;
     Index loss_count_ = 0;
     std::array<double, 9> time_sum_{};
+    double wall_before_ = 0; // of the processes that trained before this one
     double last_projected_, last_relaxed_;
     RunStatus status_ = RunStatus::failed;
     std::chrono::steady_clock::time_point last_line_, first_step_at_;
