@@ -2,6 +2,8 @@
 option(TETHER_TESTS "build the tests and benchmarks" ON)
 option(TETHER_MPI "use MPI between processes" ON)
 option(TETHER_CUDA "build for NVIDIA devices as well" OFF)
+# Ampere, Ada, Hopper and Blackwell, and code for what comes later: the one list of architectures.
+set(TETHER_CUDA_ARCHITECTURES "80-real;86-real;89-real;90-real;100" CACHE STRING "NVIDIA architectures to build for")
 option(TETHER_WERROR "treat warnings as errors" ON)
 set(TETHER_ARCH "native" CACHE STRING "instruction set: native, or a -march value such as x86-64-v3")
 set(TETHER_SANITIZE "" CACHE STRING "sanitizers, such as address,undefined or thread")
@@ -21,11 +23,28 @@ if(TETHER_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 add_library(tether_flags INTERFACE)
-target_compile_options(tether_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow
-                       # GCC 12 warns of overlapping copies inside std::string (GCC bug 105651).
-                       $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
-                       $<$<BOOL:${TETHER_WERROR}>:-Werror> -march=${TETHER_ARCH}
-                       -fno-math-errno -fno-trapping-math)
+set(tether_host_flags -Wall -Wextra -Wconversion -Wshadow
+    # GCC 12 warns of overlapping copies inside std::string (GCC bug 105651).
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+    $<$<BOOL:${TETHER_WERROR}>:-Werror> -march=${TETHER_ARCH}
+    -fno-math-errno -fno-trapping-math)
+target_compile_options(tether_flags INTERFACE "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${tether_host_flags}>")
+target_compile_options(tether_flags INTERFACE
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall;-Xcompiler=-Wextra;$<$<BOOL:${TETHER_WERROR}>:-Werror=all-warnings>>")
+if(TETHER_CUDA)
+  set(CMAKE_CUDA_ARCHITECTURES ${TETHER_CUDA_ARCHITECTURES})
+  if(TETHER_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${TETHER_CCACHE})
+  endif()
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX} AND EXISTS /usr/local/cuda/bin/nvcc)
+    set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc) # where NVIDIA puts it, off the path
+  endif()
+  enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # older CMake knows no more than 17
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  endif()
+endif()
 # One rounding per written operation on the host side of a step (data, update rules, measures);
 # the folders that do the arithmetic of a network fuse multiply-adds everywhere.
 set(TETHER_FUSED_FOLDERS device ops)

@@ -52,6 +52,11 @@ public:
         std::memcpy(host, device, bytes);
         ++counts_.waits;
     }
+    void fetch(void* staging, const void* device, std::size_t bytes) override {
+        inside(device, bytes);
+        std::memcpy(staging, device, bytes);
+    }
+    void await(const void* /*staging*/) override {}
     void clear(void* device, std::size_t bytes) override {
         inside(device, bytes);
         std::memset(device, 0, bytes);
@@ -82,6 +87,10 @@ public:
         }
         check_guards();
     }
+    void replay(std::uint64_t /*version*/, const std::function<void()>& body) override { body(); }
+    void beside(const std::function<void(void*)>& work) override { work(nullptr); }
+    void meet() override {}
+    [[nodiscard]] void* stream() const override { return nullptr; }
     void synchronise() override { ++counts_.waits; }
     [[nodiscard]] Counts counts() const override { return counts_; }
 

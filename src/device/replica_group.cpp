@@ -71,6 +71,14 @@ public:
         const std::scoped_lock lock(meeting_.mutex);
         real_.to_host(host, device, bytes);
     }
+    void fetch(void* staging, const void* device, std::size_t bytes) override {
+        const std::scoped_lock lock(meeting_.mutex);
+        real_.fetch(staging, device, bytes);
+    }
+    void await(const void* staging) override {
+        const std::scoped_lock lock(meeting_.mutex);
+        real_.await(staging);
+    }
     void clear(void* device, std::size_t bytes) override {
         const std::scoped_lock lock(meeting_.mutex);
         real_.clear(device, bytes);
@@ -89,6 +97,11 @@ public:
     void run_together(std::span<const BatchedRange>) override {
         fail(ExitCode::usage, "a member of a group of replicas cannot run a group of its own");
     }
+    // What a member asks for happens at meetings, one list after the other.
+    void replay(std::uint64_t, const std::function<void()>& body) override { body(); }
+    void beside(const std::function<void(void*)>& work) override { work(nullptr); }
+    void meet() override {}
+    [[nodiscard]] void* stream() const override { return nullptr; }
     void synchronise() override {
         const std::scoped_lock lock(meeting_.mutex);
         real_.synchronise();

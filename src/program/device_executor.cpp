@@ -158,6 +158,7 @@ void DeviceExecutor<T>::load(const BatchPart<T>& part) {
     rows_ = rows;
     Layout& l = *layout_;
     l.turn = 1 - l.turn;
+    backend_.await(l.staging[l.turn]);
     for (std::size_t a = 0; a < l.lane_begin.size(); ++a) {
         l.put(l.lane_begin[a], part.lane_begin[a]);
     }

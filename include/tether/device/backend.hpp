@@ -5,8 +5,11 @@
 #pragma once
 
 #include "tether/device/launch.hpp"
+#include "tether/device/launchers.hpp"
 
+#include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -15,8 +18,19 @@
 
 namespace tether::device {
 
-// Adds the numbers over all devices and ranks, in place; in host or device memory as the backend has it.
-using DeviceExchange = std::function<void(double* sums, Index count)>;
+// Adds the numbers over all devices and ranks, in place; in host or device memory as the backend has it. One
+// that only puts work on the backend's stream may become part of a graph; one that reads and waits may not:
+// the lists around it are then graphs of their own.
+struct DeviceExchange {
+    std::function<void(double* sums, Index count)> add;
+    bool in_graph = false;
+
+    DeviceExchange() = default;
+    template <std::invocable<double*, Index> F>
+    DeviceExchange(F add_, bool in_graph_ = false) : add(std::move(add_)), in_graph(in_graph_) {}
+    explicit operator bool() const { return add != nullptr; }
+    void operator()(double* sums, Index count) const { add(sums, count); }
+};
 
 // Launches [first, last) of one of several lists that run together.
 struct BatchedRange {
@@ -40,14 +54,30 @@ public:
     // Page-locked where that makes copies faster.
     [[nodiscard]] virtual void* allocate_staging(std::size_t bytes) = 0;
     virtual void release_staging(void* memory) = 0;
+    // From staging memory: returns at once, is copied beside what runs, and takes effect after all that was
+    // asked for before; await() before the staging memory is written again. From other memory: waits.
     virtual void to_device(void* device, const void* host, std::size_t bytes) = 0;
     virtual void to_host(void* host, const void* device, std::size_t bytes) = 0;
+    // Copies to staging memory without waiting; await() before it is read.
+    virtual void fetch(void* staging, const void* device, std::size_t bytes) = 0;
+    // Until the copies from and to this staging memory were made. Counted as a wait where it had to.
+    virtual void await(const void* staging) = 0;
     virtual void clear(void* device, std::size_t bytes) = 0;
     // Launches [first, last) of a list. A list that has run twice unchanged may be captured and replayed.
     virtual void run(const LaunchList& list, std::size_t first, std::size_t last,
                      const DeviceExchange& exchange) = 0;
     // Recordings of the same program (replica_group.hpp), launch by launch over all of them.
     virtual void run_together(std::span<const BatchedRange> ranges) = 0;
+    // Runs body; where the device has graphs, the third call with the same version captures what body asks
+    // for (lists, exchanges, beside, meet; copies and memory are refused) and from the fourth on the graph
+    // runs in its place: body must ask for the same work every time, or come with another version.
+    virtual void replay(std::uint64_t version, const std::function<void()>& body) = 0;
+    // What `work` asks for runs after all that was asked for before, and beside what is asked for afterwards
+    // until meet(). `stream` is that of the device (cudaStream_t), null where it has none.
+    virtual void beside(const std::function<void(void* stream)>& work) = 0;
+    virtual void meet() = 0;
+    // Where lists run at present; null where the device has no streams.
+    [[nodiscard]] virtual void* stream() const = 0;
     virtual void synchronise() = 0;
 
     struct Counts {
@@ -116,7 +146,8 @@ private:
 // what the allocation left, guarded: a write beyond a buffer's end is found when it is released.
 [[nodiscard]] std::unique_ptr<Backend> make_emulation(bool descending = false);
 
-// Device `number` of this machine; Error(device), exit code 15, where this build or machine has none.
-[[nodiscard]] std::unique_ptr<Backend> make_cuda(int number);
+// Device `number` of this machine, running functors by what `launchers` has for them (kernels/launchers.hpp
+// has all of this library); Error(device), exit code 15, where this build or machine has none.
+[[nodiscard]] std::unique_ptr<Backend> make_cuda(int number, const Launchers& launchers);
 
 } // namespace tether::device

@@ -14,7 +14,9 @@
 #include "tether/core/types.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -94,6 +96,8 @@ Launch launch_of(const F& f, std::string name, Index items) {
 
 } // namespace detail
 
+// What was resolved or captured for a list stays right while its version is the same: every change draws a
+// number that no list had before.
 class LaunchList {
 public:
     // The operation that further launches belong to.
@@ -102,14 +106,14 @@ public:
     template <class F>
     void each(Index items, const F& f) {
         if (items > 0) {
-            launches_.push_back(detail::launch_of(f, name_, items));
+            push(detail::launch_of(f, name_, items));
             launches_.back().emulate = &detail::emulate_each<F>;
         }
     }
     template <class F>
     void team(Index blocks, const F& f) {
         if (blocks > 0) {
-            launches_.push_back(detail::launch_of(f, name_, blocks));
+            push(detail::launch_of(f, name_, blocks));
             launches_.back().shape = Launch::Shape::team;
             launches_.back().threads = F::threads;
             launches_.back().emulate = &detail::emulate_team<F>;
@@ -121,15 +125,29 @@ public:
         launch.name = name_;
         launch.sums = sums;
         launch.items = count;
-        launches_.push_back(std::move(launch));
+        push(std::move(launch));
     }
-    void clear() { launches_.clear(); }
+    void clear() {
+        launches_.clear();
+        version_ = next_version();
+    }
+    [[nodiscard]] std::uint64_t version() const { return version_; }
     [[nodiscard]] const std::vector<Launch>& launches() const { return launches_; }
     [[nodiscard]] std::size_t size() const { return launches_.size(); }
 
 private:
+    static std::uint64_t next_version() {
+        static std::atomic<std::uint64_t> last{0};
+        return ++last;
+    }
+    void push(Launch launch) {
+        launches_.push_back(std::move(launch));
+        version_ = next_version();
+    }
+
     std::string name_;
     std::vector<Launch> launches_;
+    std::uint64_t version_ = next_version();
 };
 
 } // namespace tether::device

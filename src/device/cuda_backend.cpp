@@ -1,0 +1,445 @@
+// The backend of a CUDA device, over the interface of the calls it makes (cuda_calls.hpp), so that all of it
+// but those calls is plain C++ that the tests run against a fake. Three streams: lists run on the first;
+// batches are copied on the second into a shadow of their staging memory and from there, device to device,
+// to their place in the order of the first, so that the next batch travels while the last is worked on;
+// the third takes what is asked for beside(). Every failed call is Error(device) naming device and call.
+#include "graph_replay.hpp"
+
+#include "tether/core/error.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace tether::device {
+namespace {
+
+constexpr Index each_threads = 256;
+constexpr Index most_blocks = std::numeric_limits<std::int32_t>::max(); // kernels stride over the rest
+
+class CudaBackend final : public Backend {
+public:
+    CudaBackend(std::unique_ptr<CudaCalls> calls, int number, const Launchers& launchers)
+        : calls_(std::move(calls)), launchers_(launchers), name_(fmt::format("CUDA device {}", number)) {
+        const Survey survey = survey_devices(*calls_);
+        check(survey.missing.empty(), ExitCode::device, "--device cuda: {}", survey.missing);
+        check(number >= 0 && number < static_cast<int>(survey.devices.size()), ExitCode::device,
+              "{}: this process sees {} device{} (numbers from 0)", name_, survey.devices.size(),
+              survey.devices.size() == 1 ? "" : "s");
+        name_ += fmt::format(" ({})", survey.devices[static_cast<std::size_t>(number)].name);
+        made("cudaSetDevice", calls_->use_device(number));
+        graphs_.emplace(*calls_, name_, [this](const char* call, int result) { made(call, result); });
+        try {
+            for (Stream& stream : streams_) {
+                made("cudaStreamCreateWithFlags", calls_->make_stream(stream));
+            }
+            for (Event* event : {&fork_, &join_}) {
+                made("cudaEventCreateWithFlags", calls_->make_event(*event));
+            }
+        } catch (...) {
+            end();
+            throw;
+        }
+        current_ = streams_[compute];
+    }
+    ~CudaBackend() override { end(); }
+
+    [[nodiscard]] std::string name() const override { return name_; }
+
+    [[nodiscard]] void* allocate(std::size_t bytes) override {
+        graphs_->refuse("allocate");
+        void* memory = nullptr;
+        made("cudaMalloc", calls_->allocate(memory, std::max<std::size_t>(bytes, 1)),
+             [&] { return fmt::format(" of {} bytes", bytes); });
+        ++counts_.allocations;
+        try {
+            made("cudaMemsetAsync", calls_->clear(memory, bytes, current_));
+        } catch (...) {
+            calls_->release(memory);
+            throw;
+        }
+        return memory;
+    }
+    // Called by destructors: a device that failed before has been reported.
+    void release(void* memory) override { calls_->release(memory); }
+
+    [[nodiscard]] void* allocate_staging(std::size_t bytes) override {
+        graphs_->refuse("allocate_staging");
+        Staging s;
+        s.bytes = std::max<std::size_t>(bytes, 1);
+        void* memory = nullptr;
+        try {
+            made("cudaMallocHost", calls_->allocate_staging(memory, s.bytes),
+                 [&] { return fmt::format(" of {} bytes", bytes); });
+            made("cudaMalloc", calls_->allocate(s.shadow, s.bytes),
+                 [&] { return fmt::format(" of {} bytes", bytes); });
+            for (Event* event : {&s.copied, &s.taken, &s.fetched}) {
+                made("cudaEventCreateWithFlags", calls_->make_event(*event));
+            }
+        } catch (...) {
+            end_staging(memory, s);
+            throw;
+        }
+        ++counts_.allocations;
+        std::fill_n(static_cast<std::byte*>(memory), s.bytes, std::byte{0});
+        staging_[static_cast<const std::byte*>(memory)] = s;
+        return memory;
+    }
+    void release_staging(void* memory) override {
+        const auto found = staging_.find(static_cast<const std::byte*>(memory));
+        if (found != staging_.end()) {
+            calls_->wait_for_stream(streams_[copies]);
+            calls_->wait_for_stream(streams_[compute]);
+            end_staging(memory, found->second);
+            staging_.erase(found);
+        }
+    }
+
+    void to_device(void* device, const void* host, std::size_t bytes) override {
+        graphs_->refuse("to_device");
+        std::size_t offset = 0;
+        Staging* s = staging_of(host, bytes, offset);
+        if (s == nullptr) {
+            made("cudaMemcpyAsync", calls_->copy_to_device(device, host, bytes, current_));
+            wait_for_stream();
+            return;
+        }
+        auto* shadow = static_cast<std::byte*>(s->shadow) + offset;
+        made("cudaStreamWaitEvent", calls_->wait(streams_[copies], s->taken));
+        made("cudaMemcpyAsync", calls_->copy_to_device(shadow, host, bytes, streams_[copies]));
+        made("cudaEventRecord", calls_->record(s->copied, streams_[copies]));
+        made("cudaStreamWaitEvent", calls_->wait(current_, s->copied));
+        made("cudaMemcpyAsync", calls_->copy_on_device(device, shadow, bytes, current_));
+        made("cudaEventRecord", calls_->record(s->taken, current_));
+    }
+    void to_host(void* host, const void* device, std::size_t bytes) override {
+        graphs_->refuse("to_host");
+        made("cudaMemcpyAsync", calls_->copy_to_host(host, device, bytes, current_));
+        wait_for_stream();
+    }
+    void fetch(void* staging, const void* device, std::size_t bytes) override {
+        graphs_->refuse("fetch");
+        std::size_t offset = 0;
+        Staging* s = staging_of(staging, bytes, offset);
+        check(s != nullptr, ExitCode::device, "{}: fetch of {} bytes to memory that is no staging memory",
+              name_, bytes);
+        made("cudaMemcpyAsync", calls_->copy_to_host(staging, device, bytes, current_));
+        made("cudaEventRecord", calls_->record(s->fetched, current_));
+    }
+    void await(const void* staging) override {
+        graphs_->refuse("await");
+        std::size_t offset = 0;
+        const Staging* s = staging_of(staging, 1, offset);
+        check(s != nullptr, ExitCode::device, "{}: await of memory that is no staging memory", name_);
+        for (const Event event : {s->copied, s->fetched}) {
+            bool happened = false;
+            made("cudaEventQuery", calls_->happened(event, happened));
+            if (!happened) {
+                made("cudaEventSynchronize", calls_->wait_for_event(event));
+                ++counts_.waits;
+            }
+        }
+    }
+    void clear(void* device, std::size_t bytes) override {
+        made("cudaMemsetAsync", calls_->clear(device, bytes, current_));
+    }
+
+    void run(const LaunchList& list, std::size_t first, std::size_t last,
+             const DeviceExchange& exchange) override {
+        const Resolved& kernels = resolve(list);
+        const bool exchanges = exchange && exchange.in_graph;
+        const auto is_border = [&](std::size_t i) {
+            return exchange && !exchange.in_graph && list.launches()[i].shape == Launch::Shape::exchange;
+        };
+        for (std::size_t begin = first; begin < last;) {
+            std::size_t end = begin;
+            while (end < last && !is_border(end)) {
+                ++end;
+            }
+            if (end > begin) {
+                const auto body = [&] { run_range(list, kernels, begin, end, exchange); };
+                count(graphs_->run({list.version(), begin, end, exchanges}, current_, std::ref(body)));
+            }
+            if (end < last) { // not part of a graph
+                graphs_->refuse("an exchange that waits for the host");
+                exchange(list.launches()[end].sums, list.launches()[end].items);
+                ++end;
+            }
+            begin = end;
+        }
+    }
+    void run_together(std::span<const BatchedRange> ranges) override {
+        const Together& together = resolve_together(ranges);
+        const auto body = [&] { run_together(together); };
+        count(graphs_->run({together.version, 0, together.launches.size(), false}, current_, std::ref(body)));
+    }
+    void replay(std::uint64_t version, const std::function<void()>& body) override {
+        // No list has a range that begins behind its end.
+        count(graphs_->run({version, 1, 0, true}, current_, std::ref(body)));
+    }
+    void beside(const std::function<void(void*)>& work) override {
+        made("cudaEventRecord", calls_->record(fork_, streams_[compute]));
+        made("cudaStreamWaitEvent", calls_->wait(streams_[side], fork_));
+        current_ = streams_[side];
+        try {
+            work(current_);
+        } catch (...) {
+            current_ = streams_[compute];
+            throw;
+        }
+        current_ = streams_[compute];
+        apart_ = true;
+    }
+    void meet() override {
+        if (apart_) {
+            made("cudaEventRecord", calls_->record(join_, streams_[side]));
+            made("cudaStreamWaitEvent", calls_->wait(streams_[compute], join_));
+            apart_ = false;
+        }
+    }
+    [[nodiscard]] void* stream() const override { return current_; }
+    void synchronise() override {
+        graphs_->refuse("synchronise");
+        wait_for_stream();
+    }
+    [[nodiscard]] Counts counts() const override { return counts_; }
+
+private:
+    enum : std::size_t { compute, copies, side };
+    struct Staging {
+        std::size_t bytes = 0;
+        void* shadow = nullptr;
+        Event copied = nullptr;  // host to shadow
+        Event taken = nullptr;   // shadow to its place
+        Event fetched = nullptr; // device to host
+    };
+    using Resolved = std::vector<Kernels>;
+    // Lists that run together: a launch of the first for all, functors and items of all in device memory.
+    struct Together {
+        struct Member {
+            std::uint64_t version;
+            std::size_t first, last;
+            [[nodiscard]] friend auto operator<=>(const Member&, const Member&) = default;
+        };
+        struct Many {
+            Launch first;
+            const void* kernel;
+            Index most_items;
+            std::size_t functors, items; // places in memory
+        };
+        std::uint64_t version = 0;
+        std::vector<Many> launches;
+        std::byte* memory = nullptr;
+    };
+
+    template <class What>
+    void made(const char* call, int result, const What& what) const {
+        if (result == 0) [[likely]] {
+            return;
+        }
+        if (graphs_ && graphs_->capturing()) {
+            throw CaptureSpoilt{call, result};
+        }
+        fail(ExitCode::device, "{}: {}{} failed: {}", name_, call, what(), calls_->text(result));
+    }
+    void made(const char* call, int result) const {
+        made(call, result, [] { return ""; });
+    }
+    void count(GraphReplay::Done done) {
+        if (done != GraphReplay::Done::direct) {
+            ++counts_.replays;
+        }
+    }
+    void wait_for_stream() {
+        made("cudaStreamSynchronize", calls_->wait_for_stream(current_));
+        ++counts_.waits;
+    }
+    Staging* staging_of(const void* address, std::size_t bytes, std::size_t& offset) {
+        const auto* at = static_cast<const std::byte*>(address);
+        auto found = staging_.upper_bound(at);
+        if (found == staging_.begin()) {
+            return nullptr;
+        }
+        --found;
+        offset = static_cast<std::size_t>(at - found->first);
+        return offset + bytes <= found->second.bytes ? &found->second : nullptr;
+    }
+    void end_staging(void* memory, const Staging& s) {
+        for (const Event event : {s.copied, s.taken, s.fetched}) {
+            if (event != nullptr) {
+                calls_->end_event(event);
+            }
+        }
+        if (s.shadow != nullptr) {
+            calls_->release(s.shadow);
+        }
+        if (memory != nullptr) {
+            calls_->release_staging(memory);
+        }
+    }
+    void end() {
+        for (const Stream stream : streams_) {
+            if (stream != nullptr) {
+                calls_->wait_for_stream(stream);
+            }
+        }
+        graphs_.reset();
+        for (const auto& [key, together] : together_) {
+            calls_->release(together.memory);
+        }
+        for (auto& [memory, s] : staging_) {
+            end_staging(const_cast<std::byte*>(memory), s);
+        }
+        for (const Event event : {fork_, join_}) {
+            if (event != nullptr) {
+                calls_->end_event(event);
+            }
+        }
+        for (const Stream stream : streams_) {
+            if (stream != nullptr) {
+                calls_->end_stream(stream);
+            }
+        }
+    }
+
+    const Resolved& resolve(const LaunchList& list) {
+        const auto found = resolved_.find(list.version());
+        if (found != resolved_.end()) {
+            return found->second;
+        }
+        if (resolved_.size() >= 64) { // versions only grow: the first is the oldest
+            resolved_.erase(resolved_.begin());
+        }
+        Resolved kernels;
+        for (const Launch& launch : list.launches()) {
+            Kernels kernel;
+            if (launch.shape != Launch::Shape::exchange) {
+                const auto known = launchers_.find(launch.functor);
+                check(known != launchers_.end(), ExitCode::device,
+                      "{}: operation {} has no kernel for its functor {} in this build", name_, launch.name,
+                      launch.functor.name());
+                kernel = known->second;
+            }
+            kernels.push_back(kernel);
+        }
+        return resolved_[list.version()] = std::move(kernels);
+    }
+    // In whatever order members come, the same lists are the same work.
+    const Together& resolve_together(std::span<const BatchedRange> ranges) {
+        ranges_.assign(ranges.begin(), ranges.end());
+        std::ranges::sort(ranges_, {}, [](const BatchedRange& r) { return r.list->version(); });
+        key_.clear();
+        for (const BatchedRange& r : ranges_) {
+            key_.push_back({r.list->version(), r.first, r.last});
+        }
+        const auto found = together_.find(key_);
+        if (found != together_.end()) {
+            return found->second;
+        }
+        graphs_->refuse("a first run of lists together");
+        check_same_launches(ranges_);
+        if (together_.size() >= 64) {
+            release(together_.begin()->second.memory);
+            together_.erase(together_.begin());
+        }
+        Together made;
+        made.version = LaunchList().version();
+        const Resolved& kernels = resolve(*ranges_.front().list);
+        std::vector<std::byte> bytes;
+        const auto put = [&](const void* from, std::size_t size) {
+            const auto* begin = static_cast<const std::byte*>(from);
+            bytes.insert(bytes.end(), begin, begin + size);
+        };
+        const auto align = [&] {
+            bytes.resize((bytes.size() + 15) / 16 * 16);
+            return bytes.size();
+        };
+        for (std::size_t i = 0; i < ranges_.front().last - ranges_.front().first; ++i) {
+            const auto launch_of = [&](const BatchedRange& r) -> const Launch& {
+                return r.list->launches()[r.first + i];
+            };
+            Together::Many many{launch_of(ranges_.front()), kernels[ranges_.front().first + i].many, 0, 0, 0};
+            if (many.first.shape == Launch::Shape::exchange) {
+                continue; // a replica is one rank
+            }
+            many.functors = align();
+            for (const BatchedRange& r : ranges_) {
+                put(launch_of(r).bytes.data(), launch_of(r).size);
+                many.most_items = std::max(many.most_items, launch_of(r).items);
+            }
+            many.items = align();
+            for (const BatchedRange& r : ranges_) {
+                put(&launch_of(r).items, sizeof(Index));
+            }
+            made.launches.push_back(std::move(many));
+        }
+        made.memory = static_cast<std::byte*>(allocate(bytes.size()));
+        to_device(made.memory, bytes.data(), bytes.size());
+        return together_[key_] = std::move(made);
+    }
+    void run_together(const Together& together) {
+        for (const Together::Many& many : together.launches) {
+            const auto [blocks, threads] = geometry(many.first, many.most_items);
+            const int result =
+                calls_->launch_many(many.first, many.kernel, blocks, threads,
+                                    static_cast<unsigned>(key_.size()), together.memory + many.functors,
+                                    reinterpret_cast<const Index*>(together.memory + many.items), current_);
+            launched(many.first, result);
+        }
+    }
+    static std::pair<unsigned, unsigned> geometry(const Launch& launch, Index items) {
+        const bool team = launch.shape == Launch::Shape::team;
+        const Index blocks = team ? items : (items + each_threads - 1) / each_threads;
+        return {static_cast<unsigned>(std::min(blocks, most_blocks)),
+                static_cast<unsigned>(team ? launch.threads : each_threads)};
+    }
+    void launched(const Launch& launch, int result) {
+        made("cudaLaunchKernel", result, [&] { return fmt::format(" of operation {}", launch.name); });
+        counts_.launches += graphs_->capturing() ? 0 : 1;
+    }
+    void run_range(const LaunchList& list, const Resolved& kernels, std::size_t first, std::size_t last,
+                   const DeviceExchange& exchange) {
+        for (std::size_t i = first; i < last; ++i) {
+            const Launch& launch = list.launches()[i];
+            if (launch.shape == Launch::Shape::exchange) {
+                if (exchange) {
+                    exchange(launch.sums, launch.items);
+                }
+                continue;
+            }
+            const auto [blocks, threads] = geometry(launch, launch.items);
+            launched(launch, calls_->launch(launch, kernels[i].one, blocks, threads, current_));
+        }
+    }
+
+    std::unique_ptr<CudaCalls> calls_;
+    Launchers launchers_;
+    std::string name_;
+    std::optional<GraphReplay> graphs_;
+    std::array<Stream, 3> streams_{};
+    Stream current_ = nullptr;
+    Event fork_ = nullptr, join_ = nullptr;
+    bool apart_ = false; // something runs on the side
+    std::map<const std::byte*, Staging> staging_;
+    std::map<std::uint64_t, Resolved> resolved_; // by version of the list
+    std::map<std::vector<Together::Member>, Together> together_;
+    std::vector<Together::Member> key_; // of the lists that run together
+    std::vector<BatchedRange> ranges_;
+    Counts counts_;
+};
+
+} // namespace
+
+std::unique_ptr<Backend> make_cuda(std::unique_ptr<CudaCalls> calls, int number, const Launchers& launchers) {
+    return std::make_unique<CudaBackend>(std::move(calls), number, launchers);
+}
+
+std::unique_ptr<Backend> make_cuda(int number, const Launchers& launchers) {
+    auto calls = make_cuda_calls();
+    check(calls != nullptr, ExitCode::device, "--device cuda: {}", survey_devices().missing);
+    return make_cuda(std::move(calls), number, launchers);
+}
+
+} // namespace tether::device

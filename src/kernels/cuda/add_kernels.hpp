@@ -1,0 +1,13 @@
+// One function per list of functors: its kernels, for float and double.
+#pragma once
+
+#include "tether/device/launchers.hpp"
+
+namespace tether::kernels {
+
+void add_elementwise_kernels(device::Launchers& to);
+void add_activation_kernels(device::Launchers& to);
+void add_product_kernels(device::Launchers& to);
+void add_sum_kernels(device::Launchers& to);
+
+} // namespace tether::kernels

@@ -1,0 +1,20 @@
+// Every list of src/kernels/functors has a file of kernels beside this one.
+#include "add_kernels.hpp"
+
+#include "tether/kernels/launchers.hpp"
+
+namespace tether::kernels {
+
+const device::Launchers& launchers() {
+    static const device::Launchers all = [] {
+        device::Launchers table;
+        add_elementwise_kernels(table);
+        add_activation_kernels(table);
+        add_product_kernels(table);
+        add_sum_kernels(table);
+        return table;
+    }();
+    return all;
+}
+
+} // namespace tether::kernels

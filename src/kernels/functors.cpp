@@ -1,0 +1,30 @@
+// All lists of functors (launchers.hpp). Another list: here, and a file of src/kernels/cuda.
+#include "functors/elementwise.hpp"
+#include "functors/products.hpp"
+
+#include "tether/kernels/launchers.hpp"
+
+namespace tether::kernels {
+namespace {
+
+template <class... Lists>
+std::set<std::type_index> types_of(Lists... lists) {
+    std::set<std::type_index> types;
+    (for_each_functor(lists, [&]<class F>() { types.insert(typeid(F)); }), ...);
+    return types;
+}
+
+} // namespace
+
+std::set<std::type_index> listed_functors() {
+    std::set<std::type_index> all;
+    const auto add = [&]<class T>() {
+        all.merge(types_of(ElementwiseFunctors<T>{}, ActivationFunctors<T>{}, ProductFunctors<T>{},
+                           SumFunctors<T>{}));
+    };
+    add.template operator()<float>();
+    add.template operator()<double>();
+    return all;
+}
+
+} // namespace tether::kernels

@@ -1,0 +1,20 @@
+// Functors of matrix products and of sums over lanes.
+#pragma once
+
+#include "functors.hpp"
+
+#include "tether/kernels/elementwise.hpp"
+#include "tether/kernels/lane_sums.hpp"
+#include "tether/kernels/product.hpp"
+
+namespace tether::kernels {
+
+template <class T>
+using ProductFunctors = Functors<BlockProduct<T>, WeightGradientProduct<T>, GradientTotals<T>>;
+
+template <class T>
+using SumFunctors =
+    Functors<LaneSums<T, ProductLeaf<T>, 1>, LaneSums<T, ErrorLeaf<T>, 1>, LaneSums<T, ColumnLeaf<T>, 32>,
+             LaneTotals<T, PutTotal<T>>, LaneTotals<T, PutScaledTotal<T>>>;
+
+} // namespace tether::kernels
