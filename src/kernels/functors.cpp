@@ -1,6 +1,7 @@
 // All lists of functors (launchers.hpp). Another list: here, and a file of src/kernels/cuda.
 #include "functors/elementwise.hpp"
 #include "functors/products.hpp"
+#include "functors/update.hpp"
 
 #include "tether/kernels/launchers.hpp"
 
@@ -20,7 +21,7 @@ std::set<std::type_index> listed_functors() {
     std::set<std::type_index> all;
     const auto add = [&]<class T>() {
         all.merge(types_of(ElementwiseFunctors<T>{}, ActivationFunctors<T>{}, ProductFunctors<T>{},
-                           SumFunctors<T>{}));
+                           SumFunctors<T>{}, UpdateFunctors<T>{}));
     };
     add.template operator()<float>();
     add.template operator()<double>();

@@ -2,13 +2,14 @@
 #include "tether/run/device_choice.hpp"
 
 #include "tether/core/error.hpp"
+#include "tether/device/devices.hpp"
+#include "tether/kernels/launchers.hpp"
 
 namespace tether::run {
 
 std::vector<std::string> device_names() { return {"cpu", "cuda", "emulation"}; }
 
-std::unique_ptr<device::Backend> open_device(const std::string& name,
-                                             const parallel::Communicator& /*workers*/) {
+std::unique_ptr<device::Backend> open_device(const std::string& name, const parallel::Communicator& workers) {
     if (name == "cpu") {
         return nullptr;
     }
@@ -16,7 +17,11 @@ std::unique_ptr<device::Backend> open_device(const std::string& name,
         return device::make_emulation();
     }
     check(name == "cuda", "unknown device '{}', expected cpu, cuda or emulation", name);
-    fail(ExitCode::device, "--device cuda: this build has no CUDA executor; use --device cpu");
+    const device::Survey survey = device::survey_devices();
+    check(survey.missing.empty(), ExitCode::device, "--device cuda: {}", survey.missing);
+    // Where a process sees its own device only, that is device 0 of it.
+    const int number = workers.local_rank() % static_cast<int>(survey.devices.size());
+    return device::make_cuda(number, kernels::launchers());
 }
 
 } // namespace tether::run

@@ -81,7 +81,10 @@ struct DeviceEngine<T>::ControlBlock {
     void put(std::size_t at, std::span<const X> values) {
         std::memcpy(staging[turn] + at, values.data(), values.size_bytes());
     }
-    void next() { turn = 1 - turn; }
+    void next() {
+        turn = 1 - turn;
+        backend.await(staging[turn]);
+    }
     // What lies in [from, end) of the block.
     void send(std::size_t from, std::size_t end) {
         if (end > from) {

@@ -1,7 +1,9 @@
 // Whole training steps on the emulated device against those on cores: the same batches, the same methods, in
 // double. What differs is the order of sums within a lane, nothing else.
+#include "tests/device/fake_cuda.hpp"
 #include "tests/running/trained_run.hpp"
 #include "tests/support/reference.hpp"
+#include "tether/kernels/launchers.hpp"
 #include "tether/run/device_engine.hpp"
 #include "tether/run/filling.hpp"
 #include "tether/run/training_state.hpp"
@@ -120,6 +122,25 @@ TEST_P(OnTheDevice, goes_on_from_its_checkpoint_bit_for_bit) {
     (void)other.step(4);
     (void)other.step(5);
     EXPECT_EQ(run::state_sha256(*other.engine), run::state_sha256(*whole.engine));
+}
+
+// CUDA's backend on calls that the host plays (fake_cuda.hpp), with the functors that a build for CUDA has
+// kernels for: streams, copies and graphs change no bit.
+TEST_P(OnTheDevice, trains_through_the_calls_of_cuda_as_by_the_emulation) {
+    device::Launchers launchers;
+    for (const std::type_index& functor : kernels::listed_functors()) {
+        launchers[functor] = {&launchers, &launchers};
+    }
+    const auto machine = std::make_shared<FakeMachine>();
+    const auto cuda = device::make_cuda(std::make_unique<FakeCuda>(machine), 0, launchers);
+    const auto emulation = device::make_emulation();
+    ShortTraining device(GetParam(), cuda.get());
+    ShortTraining expected(GetParam(), emulation.get());
+    for (Index step = 0; step < 5; ++step) {
+        ASSERT_EQ(device.step(step).loss, expected.step(step).loss) << step;
+    }
+    EXPECT_EQ(run::state_sha256(*device.engine), run::state_sha256(*expected.engine));
+    EXPECT_GT(cuda->counts().replays, 2);
 }
 
 std::vector<std::vector<std::string>> trainings() {

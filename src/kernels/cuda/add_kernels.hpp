@@ -9,5 +9,6 @@ void add_elementwise_kernels(device::Launchers& to);
 void add_activation_kernels(device::Launchers& to);
 void add_product_kernels(device::Launchers& to);
 void add_sum_kernels(device::Launchers& to);
+void add_update_kernels(device::Launchers& to);
 
 } // namespace tether::kernels

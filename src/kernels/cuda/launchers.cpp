@@ -12,6 +12,7 @@ const device::Launchers& launchers() {
         add_activation_kernels(table);
         add_product_kernels(table);
         add_sum_kernels(table);
+        add_update_kernels(table);
         return table;
     }();
     return all;

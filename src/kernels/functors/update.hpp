@@ -1,0 +1,15 @@
+// Functors of the update of the flat vector: norm, method's terms, optimiser, what goes back to the host.
+#pragma once
+
+#include "functors.hpp"
+
+#include "tether/kernels/lane_sums.hpp"
+#include "tether/kernels/update.hpp"
+
+namespace tether::kernels {
+
+template <class T>
+using UpdateFunctors = Functors<AddTerms<T>, UpdateElements<T>, StoreNumbers<T>,
+                                LaneSums<double, SquareLeaf<T>, 1>, LaneTotals<double, PutNorm>>;
+
+} // namespace tether::kernels
