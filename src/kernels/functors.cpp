@@ -1,6 +1,9 @@
 // All lists of functors (launchers.hpp). Another list: here, and a file of src/kernels/cuda.
 #include "functors/elementwise.hpp"
+#include "functors/graphs.hpp"
+#include "functors/norms.hpp"
 #include "functors/products.hpp"
+#include "functors/tensor_products.hpp"
 #include "functors/update.hpp"
 
 #include "tether/kernels/launchers.hpp"
@@ -21,7 +24,8 @@ std::set<std::type_index> listed_functors() {
     std::set<std::type_index> all;
     const auto add = [&]<class T>() {
         all.merge(types_of(ElementwiseFunctors<T>{}, ActivationFunctors<T>{}, ProductFunctors<T>{},
-                           SumFunctors<T>{}, UpdateFunctors<T>{}));
+                           SumFunctors<T>{}, UpdateFunctors<T>{}, TensorProductFunctors<T>{},
+                           NormFunctors<T>{}, GraphFunctors<T>{}));
     };
     add.template operator()<float>();
     add.template operator()<double>();

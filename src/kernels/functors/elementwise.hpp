@@ -10,7 +10,7 @@ namespace tether::kernels {
 
 template <class T>
 using ElementwiseFunctors =
-    Functors<SetNumbers<T>, CopyNumbers<T>, PerFlat<SetNumbers<T>>, PerFlat<AddNumbers<T>>,
+    Functors<SetNumbers<T>, CopyNumbers<T>, AddToNumbers<T>, PerFlat<SetNumbers<T>>, PerFlat<AddNumbers<T>>,
              PerFlat<MultiplyNumbers<T>>, PerFlat<ScaleNumbers<T>>, PerFlat<ScaleNumbersBy<T>>,
              PerFlat<GatedAddNumbers<T>>, PerFlat<ClampNumbers<T>>, PerFlat<ErrorSlopeNumbers<T>>,
              PerNumber<ScaleRowNumbers<T>>, PerNumber<CopyColumnsNumbers<T>>,
