@@ -221,6 +221,49 @@ Finding check_disk(const std::string& folder, double least_gb) {
     return finding;
 }
 
+std::vector<Finding> check_devices(const device::Survey& survey, const std::string& nccl) {
+    const auto version = [](int number) { return fmt::format("{}.{}", number / 1000, number % 1000 / 10); };
+    if (!survey.built) {
+        return {{"CUDA", Health::absent,
+                 "this build has no CUDA and no NCCL; training runs on processor cores",
+                 "to use NVIDIA devices, build with the preset `cuda`", ExitCode::device}};
+    }
+    std::vector<Finding> findings;
+    Finding cuda{"CUDA", Health::ok, "", "", ExitCode::device};
+    cuda.found = survey.driver == 0 ? fmt::format("built for CUDA {}, no driver", version(survey.runtime))
+                                    : fmt::format("built for CUDA {}, the driver runs up to {}",
+                                                  version(survey.runtime), version(survey.driver));
+    if (!survey.missing.empty()) {
+        cuda.health = Health::absent;
+        cuda.advice = survey.missing;
+    }
+    findings.push_back(cuda);
+    for (const device::DeviceFacts& d : survey.devices) {
+        findings.push_back(
+            {fmt::format("device {}", d.number), Health::ok,
+             fmt::format("{}, {:.0f} GB, {} multiprocessors, compute capability {}.{}, {}", d.name,
+                         static_cast<double>(d.memory) * 1e-9, d.multiprocessors, d.major, d.minor, d.uuid),
+             "", ExitCode::device});
+    }
+    if (survey.devices.size() > 1) {
+        Finding peers{"peer access", Health::ok, "every device reads the memory of every other", "",
+                      ExitCode::device};
+        if (!survey.no_peer_access.empty()) {
+            const auto [a, b] = survey.no_peer_access.front();
+            peers.health = Health::absent;
+            peers.found = fmt::format("{} pair(s) of devices have none, such as {} and {}",
+                                      survey.no_peer_access.size(), a, b);
+            peers.advice = "sums between them go through the host's memory, which is slower";
+        }
+        findings.push_back(peers);
+    }
+    findings.push_back(nccl.empty() ? Finding{"NCCL", Health::absent,
+                                              "this build has no NCCL: sums go through the host",
+                                              "install NCCL and configure with NCCL_ROOT", ExitCode::device}
+                                    : Finding{"NCCL", Health::ok, nccl, "", ExitCode::device});
+    return findings;
+}
+
 std::vector<Finding> check_jobs(const std::string& folder) {
     std::error_code error;
     if (folder.empty() || !fs::is_directory(folder, error)) {

@@ -3,6 +3,7 @@
 
 #include "tether/cli/arguments.hpp"
 #include "tether/parallel/communicator.hpp"
+#include "tether/parallel/device_communicator.hpp"
 #include "tether/run/provenance.hpp"
 
 #include <nlohmann/json.hpp>
@@ -15,8 +16,9 @@ namespace {
 
 const Usage usage{
     .command = "doctor",
-    .meaning = "Checks what training needs: instruction set, MPI, HDF5, file locking, disk, job files.\n"
-               "Says for each failure what to do about it; the exit code is that of the first one.",
+    .meaning =
+        "Checks what training needs: instruction set, MPI, CUDA, HDF5, file locking, disk, job files.\n"
+        "Says for each failure what to do about it; the exit code is that of the first one.",
     .flags = {{.name = "--folder", .value = "DIR", .meaning = "where runs are to be stored (default .)"},
               {.name = "--jobs",
                .value = "DIR",
@@ -33,11 +35,6 @@ const char* word(Health health) {
     case Health::absent: return "absent";
     }
     return "";
-}
-
-Finding check_cuda() {
-    return {"CUDA", Health::absent, "this build has no CUDA and no NCCL; training runs on processor cores",
-            "to use NVIDIA devices, build with the preset `cuda`"};
 }
 
 void print(const std::vector<Finding>& findings, bool json) {
@@ -102,7 +99,9 @@ int doctor_command(std::span<const std::string> arguments) {
     if (size == 1 && !given.has("--no-launch")) {
         findings.push_back(check_mpi_launch(own_path()));
     }
-    findings.push_back(check_cuda());
+    for (Finding& finding : check_devices(device::survey_devices(), parallel::nccl_version())) {
+        findings.push_back(std::move(finding));
+    }
     const std::string folder = given.value_or("--folder", ".");
     findings.push_back(check_hdf5(folder));
     findings.push_back(check_locking(folder));

@@ -28,7 +28,9 @@ public:
         check(number >= 0 && number < static_cast<int>(survey.devices.size()), ExitCode::device,
               "{}: this process sees {} device{} (numbers from 0)", name_, survey.devices.size(),
               survey.devices.size() == 1 ? "" : "s");
-        name_ += fmt::format(" ({})", survey.devices[static_cast<std::size_t>(number)].name);
+        const DeviceFacts& facts = survey.devices[static_cast<std::size_t>(number)];
+        name_ += fmt::format(" ({})", facts.name);
+        uuid_ = facts.uuid;
         made("cudaSetDevice", calls_->use_device(number));
         graphs_.emplace(*calls_, name_, [this](const char* call, int result) { made(call, result); });
         try {
@@ -47,6 +49,7 @@ public:
     ~CudaBackend() override { end(); }
 
     [[nodiscard]] std::string name() const override { return name_; }
+    [[nodiscard]] std::string identity() const override { return uuid_; }
 
     [[nodiscard]] void* allocate(std::size_t bytes) override {
         graphs_->refuse("allocate");
@@ -416,7 +419,7 @@ private:
 
     std::unique_ptr<CudaCalls> calls_;
     Launchers launchers_;
-    std::string name_;
+    std::string name_, uuid_;
     std::optional<GraphReplay> graphs_;
     std::array<Stream, 3> streams_{};
     Stream current_ = nullptr;

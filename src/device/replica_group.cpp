@@ -47,6 +47,7 @@ public:
         meeting_.run_if_all_are_here(real_);
     }
     [[nodiscard]] std::string name() const override { return real_.name(); }
+    [[nodiscard]] std::string identity() const override { return real_.identity(); }
     [[nodiscard]] void* allocate(std::size_t bytes) override {
         const std::scoped_lock lock(meeting_.mutex);
         return real_.allocate(bytes);

@@ -38,6 +38,39 @@ TEST(Doctor, all_well_in_a_fresh_folder) {
     EXPECT_TRUE(fs::is_empty(folder.path())); // leaves nothing behind
 }
 
+TEST(Doctor, devices_and_what_connects_them) {
+    device::Survey survey;
+    const auto text_of = [&](const std::string& nccl) {
+        std::string text;
+        for (const Finding& f : check_devices(survey, nccl)) {
+            EXPECT_NE(f.health, Health::failed);
+            text += f.check + ": " + f.found + " -> " + f.advice + "\n";
+        }
+        return text;
+    };
+    EXPECT_NE(text_of("").find("no CUDA and no NCCL"), std::string::npos);
+    survey.built = true;
+    survey.runtime = 13000;
+    survey.missing = "there is no NVIDIA driver on this machine";
+    EXPECT_NE(text_of("2.28.9").find("built for CUDA 13.0, no driver -> there is no NVIDIA driver"),
+              std::string::npos);
+    survey.driver = 12040;
+    survey.missing = "";
+    for (int d = 0; d < 3; ++d) {
+        survey.devices.push_back({d, "NVIDIA H200", "GPU-" + std::to_string(d), 9, 0, 132, 141'000'000'000});
+    }
+    std::string text = text_of("2.28.9");
+    for (const char* part :
+         {"the driver runs up to 12.4", "device 2: NVIDIA H200, 141 GB, 132 multiprocessors",
+          "every device reads the memory", "NCCL: 2.28.9"}) {
+        EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+    }
+    survey.no_peer_access = {{0, 2}};
+    text = text_of("");
+    EXPECT_NE(text.find("1 pair(s) of devices have none, such as 0 and 2"), std::string::npos) << text;
+    EXPECT_NE(text.find("this build has no NCCL"), std::string::npos) << text;
+}
+
 TEST(Doctor, json_has_one_row_per_check) {
     const test::TemporaryFolder folder;
     std::string out;

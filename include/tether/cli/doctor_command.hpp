@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tether/core/error.hpp"
+#include "tether/device/devices.hpp"
 
 #include <span>
 #include <string>
@@ -25,6 +26,8 @@ struct Finding {
 [[nodiscard]] Finding check_hdf5(const std::string& folder);
 [[nodiscard]] Finding check_locking(const std::string& folder);
 [[nodiscard]] Finding check_disk(const std::string& folder, double least_gb);
+// Driver, devices and access between them; NCCL. Absent is no failure: training runs on cores as well.
+[[nodiscard]] std::vector<Finding> check_devices(const device::Survey& survey, const std::string& nccl);
 [[nodiscard]] std::vector<Finding> check_jobs(const std::string& folder);
 // Starts two processes of `program` by mpirun, which must find each other.
 [[nodiscard]] Finding check_mpi_launch(const std::string& program);

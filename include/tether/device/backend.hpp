@@ -48,6 +48,8 @@ public:
     virtual ~Backend() = default;
 
     [[nodiscard]] virtual std::string name() const = 0;
+    // The same for two backends: the same piece of hardware. Empty where that does not matter.
+    [[nodiscard]] virtual std::string identity() const { return {}; }
     // Zeroed; freed by release.
     [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
     virtual void release(void* memory) = 0;
