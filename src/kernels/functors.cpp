@@ -1,6 +1,7 @@
 // All lists of functors (launchers.hpp). Another list: here, and a file of src/kernels/cuda.
 #include "functors/elementwise.hpp"
 #include "functors/graphs.hpp"
+#include "functors/methods.hpp"
 #include "functors/norms.hpp"
 #include "functors/products.hpp"
 #include "functors/tensor_products.hpp"
@@ -24,8 +25,8 @@ std::set<std::type_index> listed_functors() {
     std::set<std::type_index> all;
     const auto add = [&]<class T>() {
         all.merge(types_of(ElementwiseFunctors<T>{}, ActivationFunctors<T>{}, ProductFunctors<T>{},
-                           SumFunctors<T>{}, UpdateFunctors<T>{}, TensorProductFunctors<T>{},
-                           NormFunctors<T>{}, GraphFunctors<T>{}));
+                           SumFunctors<T>{}, UpdateFunctors<T>{}, CriticFunctors<T>{}, MethodFunctors<T>{},
+                           TensorProductFunctors<T>{}, NormFunctors<T>{}, GraphFunctors<T>{}));
     };
     add.template operator()<float>();
     add.template operator()<double>();

@@ -1,5 +1,6 @@
 // Whole training programs on a device, played by the host (device::make_emulation): for every method on every
 // model that it fits, the gradients, sums and buffers of a step are those of the host's executor.
+#include "tests/ops/listed.hpp"
 #include "tests/train/combinations.hpp"
 #include "tether/core/error.hpp"
 #include "tether/program/device_executor.hpp"
@@ -93,6 +94,7 @@ public:
         executor.load(part);
         executor.run();
         launches = executor.list().size();
+        EXPECT_EQ(unlisted(executor.list()), std::set<std::string>{});
         gradient.store(n.gradient);
         extra.store(n.extra);
         sums.store(n.sums);

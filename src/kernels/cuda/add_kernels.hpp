@@ -10,6 +10,8 @@ void add_activation_kernels(device::Launchers& to);
 void add_product_kernels(device::Launchers& to);
 void add_sum_kernels(device::Launchers& to);
 void add_update_kernels(device::Launchers& to);
+void add_critic_kernels(device::Launchers& to);
+void add_method_kernels(device::Launchers& to);
 void add_tensor_product_kernels(device::Launchers& to);
 void add_norm_kernels(device::Launchers& to);
 void add_graph_kernels(device::Launchers& to);

@@ -13,6 +13,8 @@ const device::Launchers& launchers() {
         add_product_kernels(table);
         add_sum_kernels(table);
         add_update_kernels(table);
+        add_critic_kernels(table);
+        add_method_kernels(table);
         add_tensor_product_kernels(table);
         add_norm_kernels(table);
         add_graph_kernels(table);

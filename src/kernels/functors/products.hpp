@@ -10,7 +10,7 @@
 namespace tether::kernels {
 
 template <class T>
-using ProductFunctors = Functors<BlockProduct<T>, WeightGradientProduct<T>, GradientTotals<T>>;
+using ProductFunctors = Functors<BlockProduct<T>, WeightGradientProduct<T>, PlacedTotals<T>>;
 
 template <class T>
 using SumFunctors = Functors<LaneSums<T, ProductLeaf<T>, 1>, LaneSums<T, ErrorLeaf<T>, 1>,
