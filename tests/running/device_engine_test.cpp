@@ -3,6 +3,7 @@
 #include "tests/device/fake_cuda.hpp"
 #include "tests/running/trained_run.hpp"
 #include "tests/support/reference.hpp"
+#include "tether/device/devices.hpp"
 #include "tether/kernels/launchers.hpp"
 #include "tether/run/device_engine.hpp"
 #include "tether/run/filling.hpp"
@@ -122,6 +123,20 @@ TEST_P(OnTheDevice, goes_on_from_its_checkpoint_bit_for_bit) {
     (void)other.step(4);
     (void)other.step(5);
     EXPECT_EQ(run::state_sha256(*other.engine), run::state_sha256(*whole.engine));
+}
+
+TEST_P(OnTheDevice, trains_on_cuda_as_on_cores) {
+    if (const std::string missing = device::survey_devices().missing; !missing.empty()) {
+        GTEST_SKIP() << missing;
+    }
+    const auto backend = device::make_cuda(0, kernels::launchers());
+    ShortTraining cores(GetParam(), nullptr);
+    ShortTraining device(GetParam(), backend.get());
+    for (Index step = 0; step < 100; ++step) {
+        const double expected = cores.step(step).loss;
+        ASSERT_NEAR(device.step(step).loss, expected, 1e-4 * std::abs(expected)) << "step " << step;
+    }
+    EXPECT_GT(backend->counts().replays, 90);
 }
 
 // CUDA's backend on calls that the host plays (fake_cuda.hpp), with the functors that a build for CUDA has

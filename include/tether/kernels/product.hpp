@@ -2,12 +2,15 @@
 // multiply-adds in a fixed order (over the terms, then k; for gradients of weights over the rows of a lane
 // and their components), whatever the number of rows, lanes on a device or devices. A block of 128 threads
 // makes 32 rows x 64 columns, each thread 4 x 4; 16 steps of the inner dimension go through shared memory at
-// a time: 6 KiB, one load of 4 numbers per 16 multiply-adds and thread.
+// a time, in two halves of 6 KiB used in turn: one load of 4 numbers per 8 multiply-adds and thread.
 #pragma once
 
 #include "tether/core/host_device.hpp"
 #include "tether/kernels/batch_rows.hpp"
 #include "tether/kernels/lane_sums.hpp"
+
+#include <cstdint>
+#include <utility>
 
 namespace tether::kernels {
 
@@ -25,17 +28,33 @@ struct ProductShared {
     T b[ProductTile::depth][ProductTile::columns];
 };
 
+// What a thread carries from memory to the shared tiles: it asks for the next step's numbers, adds the
+// products of this step while they are on their way, and puts them down in the other half of shared memory.
+template <class T>
+struct ProductStage {
+    static constexpr int of_a = ProductTile::rows * ProductTile::depth / ProductTile::threads;
+    static constexpr int of_b = ProductTile::columns * ProductTile::depth / ProductTile::threads;
+    T a[of_a] = {}, b[of_b] = {};
+};
+
 template <class T>
 struct ProductSums {
     T sum[ProductTile::own_rows][ProductTile::own_columns] = {};
     TETHER_HD void add(const ProductShared<T>& shared, int thread) {
-        const int row = ProductTile::first_row(thread);
-        const int column = ProductTile::first_column(thread);
-        for (int k = 0; k < ProductTile::depth; ++k) {
-            for (int i = 0; i < ProductTile::own_rows; ++i) {
-                for (int j = 0; j < ProductTile::own_columns; ++j) {
-                    sum[i][j] += shared.a[k][row + i] * shared.b[k][column + j];
-                }
+        add_all(shared, ProductTile::first_row(thread), ProductTile::first_column(thread),
+                std::make_integer_sequence<int, ProductTile::depth>());
+    }
+
+private:
+    template <int... K>
+    TETHER_HD void add_all(const ProductShared<T>& shared, int row, int column,
+                           std::integer_sequence<int, K...>) {
+        (add_one(shared.a[K] + row, shared.b[K] + column), ...);
+    }
+    TETHER_HD void add_one(const T* a, const T* b) {
+        for (int i = 0; i < ProductTile::own_rows; ++i) {
+            for (int j = 0; j < ProductTile::own_columns; ++j) {
+                sum[i][j] += a[i] * b[j];
             }
         }
     }
@@ -62,10 +81,12 @@ struct ProductPiece {
 template <class T>
 struct BlockProduct {
     static constexpr int threads = ProductTile::threads;
-    using Shared = ProductShared<T>;
+    struct Shared {
+        ProductShared<T> half[2];
+    };
     struct Local {
         ProductSums<T> sums;
-        Index term = 0, k = 0; // of the chunk at hand
+        Index term = 0, k = 0; // of the step at hand
     };
 
     RowCount rows;
@@ -78,43 +99,65 @@ struct BlockProduct {
 
     TETHER_HD Index phases(Index block) const {
         const Index first = block / piece_count * ProductTile::rows;
-        return first < rows() ? 2 * pieces[block % piece_count].chunks + 1 : 0;
+        return first < rows() ? pieces[block % piece_count].chunks + 1 : 0;
     }
     TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local& local) const {
-        const ProductPiece& piece = pieces[block % piece_count];
+        const ProductPiece piece = pieces[block % piece_count];
         const Index first_row = block / piece_count * ProductTile::rows;
-        if (p == 2 * piece.chunks) {
-            store(piece, first_row, thread, local);
-        } else if (p % 2 == 0) {
-            if (p == 0) {
-                local.term = piece.first_term;
-            }
-            load(piece, first_row, thread, shared, local);
+        ProductStage<T> stage;
+        if (p == 0) {
+            local.term = piece.first_term;
+        }
+        if (p < piece.chunks) {
+            fetch(piece, first_row, thread, stage, local);
+        }
+        if (p > 0) {
+            local.sums.add(shared.half[(p - 1) % 2], thread);
+        }
+        if (p < piece.chunks) {
+            put(thread, stage, shared.half[p % 2], local);
         } else {
-            local.sums.add(shared, thread);
+            store(piece, first_row, thread, local);
         }
     }
 
 private:
-    TETHER_HD void load(const ProductPiece& piece, Index first_row, int thread, Shared& shared,
-                        Local& local) const {
-        const ProductTermOnDevice<T>& term = terms[local.term];
-        const Index count = rows();
-        for (int i = thread; i < ProductTile::rows * ProductTile::depth; i += threads) {
-            const int row = i / ProductTile::depth; // neighbouring threads read neighbouring columns
-            const int k = i % ProductTile::depth;
-            shared.a[k][row] = first_row + row < count && local.k + k < term.k
-                                   ? term.x[(first_row + row) * term.x_stride + local.k + k]
-                                   : T(0);
+    // Neighbouring threads read neighbouring numbers.
+    TETHER_HD static int row_of(int i) { return i / ProductTile::depth; }
+    TETHER_HD static int k_of(int i) { return i % ProductTile::depth; }
+
+    TETHER_HD void fetch(const ProductPiece& piece, Index first_row, int thread, ProductStage<T>& stage,
+                         const Local& local) const {
+        const ProductTermOnDevice<T> term = terms[local.term];
+        const auto left_rows =
+            static_cast<int>(rows() - first_row < ProductTile::rows ? rows() - first_row : ProductTile::rows);
+        const auto left =
+            static_cast<int>(term.k - local.k < ProductTile::depth ? term.k - local.k : ProductTile::depth);
+        const T* x = term.x + first_row * term.x_stride + local.k;
+        const T* w = term.weight + local.k * term.k_stride + piece.first_n * term.n_stride;
+        const auto columns = static_cast<int>(piece.n);
+        for (int s = 0; s < ProductStage<T>::of_a; ++s) {
+            const int row = row_of(thread + s * threads), k = k_of(thread + s * threads);
+            stage.a[s] = row < left_rows && k < left ? x[row * term.x_stride + k] : T(0);
         }
-        for (int i = thread; i < ProductTile::columns * ProductTile::depth; i += threads) {
-            const bool along_n = term.n_stride == 1;
-            const int k = along_n ? i / ProductTile::columns : i % ProductTile::depth;
-            const int j = along_n ? i % ProductTile::columns : i / ProductTile::depth;
-            shared.b[k][j] =
-                j < piece.n && local.k + k < term.k
-                    ? term.weight[(local.k + k) * term.k_stride + (piece.first_n + j) * term.n_stride]
-                    : T(0);
+        const bool along_n = term.n_stride == 1;
+        for (int s = 0; s < ProductStage<T>::of_b; ++s) {
+            const int i = thread + s * threads;
+            const int k = along_n ? i / ProductTile::columns : k_of(i);
+            const int j = along_n ? i % ProductTile::columns : row_of(i);
+            stage.b[s] = j < columns && k < left ? w[k * term.k_stride + j * term.n_stride] : T(0);
+        }
+    }
+    TETHER_HD void put(int thread, const ProductStage<T>& stage, ProductShared<T>& to, Local& local) const {
+        const ProductTermOnDevice<T>& term = terms[local.term];
+        const bool along_n = term.n_stride == 1;
+        for (int s = 0; s < ProductStage<T>::of_a; ++s) {
+            to.a[k_of(thread + s * threads)][row_of(thread + s * threads)] = stage.a[s];
+        }
+        for (int s = 0; s < ProductStage<T>::of_b; ++s) {
+            const int i = thread + s * threads;
+            to.b[along_n ? i / ProductTile::columns : k_of(i)]
+                [along_n ? i % ProductTile::columns : row_of(i)] = stage.b[s];
         }
         local.k += ProductTile::depth;
         if (local.k >= term.k) {
@@ -154,7 +197,9 @@ struct GradientPiece {
 template <class T>
 struct WeightGradientProduct {
     static constexpr int threads = ProductTile::threads;
-    using Shared = ProductShared<T>;
+    struct Shared {
+        ProductShared<T> half[2];
+    };
     struct Local {
         ProductSums<T> sums;
     };
@@ -166,42 +211,66 @@ struct WeightGradientProduct {
     T* partial;
 
     TETHER_HD Index phases(Index block) const {
-        const Index lane = block / piece_count;
-        const Index inner = (rows.last(lane) - rows.first(lane)) * pieces[block % piece_count].components;
-        return (inner + ProductTile::depth - 1) / ProductTile::depth * 2 + 1;
+        return steps(pieces[block % piece_count], block / piece_count) + 1;
     }
     TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local& local) const {
-        const GradientPiece<T>& piece = pieces[block % piece_count];
+        const GradientPiece<T> piece = pieces[block % piece_count];
         const Index lane = block / piece_count;
-        if (p + 1 == phases(block)) {
-            store(piece, lane, thread, local);
-        } else if (p % 2 == 0) {
-            load(piece, lane, p / 2 * ProductTile::depth, thread, shared);
+        const Index count = steps(piece, lane);
+        ProductStage<T> stage;
+        if (p < count) {
+            fetch(piece, lane, static_cast<std::uint32_t>(p * ProductTile::depth), thread, stage);
+        }
+        if (p > 0) {
+            local.sums.add(shared.half[(p - 1) % 2], thread);
+        }
+        if (p < count) {
+            put(thread, stage, shared.half[p % 2]);
         } else {
-            local.sums.add(shared, thread);
+            store(piece, lane, thread, local);
         }
     }
 
 private:
-    TETHER_HD void load(const GradientPiece<T>& piece, Index lane, Index from, int thread,
-                        Shared& shared) const {
+    TETHER_HD Index steps(const GradientPiece<T>& piece, Index lane) const {
+        const Index inner = (rows.last(lane) - rows.first(lane)) * piece.components;
+        return (inner + ProductTile::depth - 1) / ProductTile::depth;
+    }
+    // Steps of a lane are counted in 32 bits: a 64-bit division costs twenty times as much.
+    TETHER_HD void fetch(const GradientPiece<T>& piece, Index lane, std::uint32_t from, int thread,
+                         ProductStage<T>& stage) const {
         const Index first = rows.first(lane);
-        const Index inner = (rows.last(lane) - first) * piece.components;
-        for (int i = thread; i < ProductTile::rows * ProductTile::depth; i += threads) {
-            const int k = i / ProductTile::rows;
+        const auto components = static_cast<std::uint32_t>(piece.components);
+        const auto inner = static_cast<std::uint32_t>(rows.last(lane) - first) * components;
+        const T* a = piece.a + first * piece.a_stride;
+        const T* b = piece.b + first * piece.b_stride;
+        for (int s = 0; s < ProductStage<T>::of_a; ++s) {
+            const int i = thread + s * threads;
+            const std::uint32_t k = from + static_cast<std::uint32_t>(i / ProductTile::rows);
             const int c = i % ProductTile::rows;
-            shared.a[k][c] = from + k < inner && c < piece.a_columns
-                                 ? piece.a[(first + (from + k) / piece.components) * piece.a_stride +
-                                           (from + k) % piece.components * piece.a_component + c]
-                                 : T(0);
+            const std::uint32_t row = k / components;
+            stage.a[s] = k < inner && c < piece.a_columns
+                             ? a[row * piece.a_stride + (k - row * components) * piece.a_component + c]
+                             : T(0);
         }
-        for (int i = thread; i < ProductTile::columns * ProductTile::depth; i += threads) {
-            const int k = i / ProductTile::columns;
+        for (int s = 0; s < ProductStage<T>::of_b; ++s) {
+            const int i = thread + s * threads;
+            const std::uint32_t k = from + static_cast<std::uint32_t>(i / ProductTile::columns);
             const int c = i % ProductTile::columns;
-            shared.b[k][c] = from + k < inner && c < piece.b_columns
-                                 ? piece.b[(first + (from + k) / piece.components) * piece.b_stride +
-                                           (from + k) % piece.components * piece.b_component + c]
-                                 : T(0);
+            const std::uint32_t row = k / components;
+            stage.b[s] = k < inner && c < piece.b_columns
+                             ? b[row * piece.b_stride + (k - row * components) * piece.b_component + c]
+                             : T(0);
+        }
+    }
+    TETHER_HD void put(int thread, const ProductStage<T>& stage, ProductShared<T>& to) const {
+        for (int s = 0; s < ProductStage<T>::of_a; ++s) {
+            const int i = thread + s * threads;
+            to.a[i / ProductTile::rows][i % ProductTile::rows] = stage.a[s];
+        }
+        for (int s = 0; s < ProductStage<T>::of_b; ++s) {
+            const int i = thread + s * threads;
+            to.b[i / ProductTile::columns][i % ProductTile::columns] = stage.b[s];
         }
     }
     TETHER_HD void store(const GradientPiece<T>& piece, Index lane, int thread, const Local& local) const {
