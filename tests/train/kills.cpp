@@ -54,7 +54,7 @@ void expect_kills_do_no_harm(const Training& training, const Place& place, int k
                 until(process, [&] { return has_passed(runs, before); });
                 std::this_thread::sleep_for(std::chrono::microseconds(random() % 60'000));
             } else {
-                std::this_thread::sleep_for(std::chrono::microseconds(random() % 400'000));
+                std::this_thread::sleep_for(std::chrono::microseconds(random() % 250'000));
             }
             const std::vector<pid_t> ranks = process.children();
             if (process.running()) {
