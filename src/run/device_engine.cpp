@@ -57,6 +57,7 @@ struct DeviceEngine<T>::ControlBlock {
             return at;
         };
         controls_at = take(controls * sizeof(T));
+        stop_at = take(sizeof(T));
         dgamma_at = take(sites * sizeof(double));
         du_at = take(slacks * sizeof(double));
         count_at = take(sizeof(Index));
@@ -96,7 +97,7 @@ struct DeviceEngine<T>::ControlBlock {
     device::Buffer<std::byte> memory;
     std::array<std::byte*, 2> staging{};
     std::size_t turn = 0, bytes = 0;
-    std::size_t controls_at = 0, dgamma_at = 0, du_at = 0, count_at = 0, segments_at = 0;
+    std::size_t controls_at = 0, stop_at = 0, dgamma_at = 0, du_at = 0, count_at = 0, segments_at = 0;
 };
 
 template <class T>
@@ -132,7 +133,13 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
         gate_states_.push_back(network.gate_state_offset(s));
         slacks_.push_back(network.slack_offset() + s);
     }
-    exchange_ = [this](double* sums, Index count) { exchange(sums, count); };
+    sums_ = parallel::make_device_communicator(communicator, backend);
+    order_ = settings.tree_order ? parallel::SumOrder::tree : parallel::SumOrder::fast;
+    if (communicator.size() > 1) {
+        exchange_ = {
+            [this](double* values, Index count) { sums_->sum(values, count, parallel::SumOrder::tree); },
+            sums_->in_graph()};
+    }
     record();
 }
 
@@ -142,7 +149,7 @@ DeviceEngine<T>::~DeviceEngine() {
 }
 
 // Lists of the engine itself: the optimiser's step and what the host reads afterwards. The results are, in
-// this order: norm of the gradient, sums over the batch, losses that the method added, gates, gates that are
+// this order: norm of the gradient, sums over the batch, ranks that want to stop, gates, gates that are
 // buffers, slacks, norms of the tasks' gradients.
 template <class T>
 void DeviceEngine<T>::record() {
@@ -151,8 +158,7 @@ void DeviceEngine<T>::record() {
     T* gradient = reduced_.data();
     const auto sites = static_cast<Index>(gates_.size());
     const bool trained_gates = network_.policy().gate == methods::Gate::trained;
-    results_.require(1 + program.sum_columns() + static_cast<Index>(added_losses_.size()) + 3 * sites +
-                     static_cast<Index>(task_norm_.size()));
+    results_.require(1 + program.sum_columns() + 1 + 3 * sites + static_cast<Index>(task_norm_.size()));
     results_on_host_.resize(static_cast<std::size_t>(results_.size()));
     do {
         before_.clear();
@@ -167,6 +173,9 @@ void DeviceEngine<T>::record() {
                 before_.each(1, kernels::SetNumbers<T>{gradient + gates_[static_cast<std::size_t>(s)], T(0)});
             }
         }
+        before_.name("stop");
+        before_.each(1, kernels::CopyNumbers<T>{block_->template on_device<T>(block_->stop_at),
+                                                gradient + length_ - 1});
         record_task_norms();
 
         after_.name("primal_terms");
@@ -196,7 +205,9 @@ void DeviceEngine<T>::record() {
         after_.name("results");
         double* to = results_.data() + 1;
         after_.each(program.sum_columns(), kernels::StoreNumbers<T>{gradient + n, nullptr, to});
-        to += program.sum_columns() + static_cast<Index>(added_losses_.size()); // these are read by value
+        to += program.sum_columns();
+        after_.each(1, kernels::StoreNumbers<T>{gradient + length_ - 1, nullptr, to});
+        to += 1;
         if (sites > 0 && gates_.front() >= 0) {
             after_.each(sites,
                         kernels::StoreNumbers<T>{parameters_.data(),
@@ -238,33 +249,12 @@ std::map<std::string, long> DeviceEngine<T>::launches() const {
     return counts;
 }
 
-// Sums over ranks go through the host here.
+// Adds up the devices of all ranks; the last number counts the ranks that want to stop.
 template <class T>
 void DeviceEngine<T>::reduce() {
-    if (communicator_.size() == 1) {
-        return;
+    if (communicator_.size() > 1) {
+        sums_->sum(reduced_.data(), length_, order_);
     }
-    transfer_.resize(static_cast<std::size_t>(length_));
-    backend_.to_host(transfer_.data(), reduced_.data(), transfer_.size() * sizeof(T));
-    transfer_.back() = stop_requested_ ? T(1) : T(0);
-    if (settings_.tree_order) {
-        communicator_.all_reduce_tree(std::span<T>(transfer_));
-    } else {
-        communicator_.all_reduce_fast(std::span<T>(transfer_));
-    }
-    stop_requested_ = transfer_.back() > T(0);
-    backend_.to_device(reduced_.data(), transfer_.data(), transfer_.size() * sizeof(T));
-}
-
-template <class T>
-void DeviceEngine<T>::exchange(double* sums, Index count) {
-    if (communicator_.size() == 1) {
-        return;
-    }
-    exchanged_.resize(static_cast<std::size_t>(count));
-    backend_.to_host(exchanged_.data(), sums, exchanged_.size() * sizeof(double));
-    communicator_.all_reduce_tree(std::span<double>(exchanged_));
-    backend_.to_device(sums, exchanged_.data(), exchanged_.size() * sizeof(double));
 }
 
 template <class T>
@@ -280,14 +270,32 @@ void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Co
     controls.resize(network_.training().controls.size());
     this->fill_controls(factor, control, controls);
     b.put(b.controls_at, std::span<const T>(controls));
+    const T stop = stop_requested_ ? T(1) : T(0);
+    b.put(b.stop_at, std::span<const T>(&stop, 1));
     b.send(b.controls_at, b.dgamma_at);
     times_.data = seconds_since(clock);
     const Program& program = network_.training();
-    backend_.run(before_, 0, before_.size(), {});
-    executor_->run_nodes(0, program.part_nodes, exchange_);
+    const bool measures = !task_norm_.empty(); // the host reads in the middle
+    const auto rest = [&] {
+        if (program.part_nodes < program.nodes.size()) {
+            executor_->run_nodes(program.part_nodes, program.nodes.size(), exchange_);
+        }
+    };
+    const auto body = [&] {
+        backend_.run(before_, 0, before_.size(), {});
+        executor_->run_nodes(0, program.part_nodes, exchange_);
+        reduce();
+        if (!measures) {
+            rest();
+        }
+    };
+    if (communicator_.size() == 1 || sums_->in_graph()) {
+        backend_.replay(executor_->list().version(), body);
+    } else {
+        body();
+    }
     times_.forward = seconds_since(clock); // what the host spends on starting it
-    reduce();
-    if (!task_norm_.empty()) {
+    if (measures) {
         backend_.run(tasks_, 0, tasks_.size(), {});
         const auto first = static_cast<std::size_t>(results_.size()) - task_norm_.size();
         backend_.to_host(results_on_host_.data() + first, results_.data() + first,
@@ -300,8 +308,8 @@ void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Co
                 results_on_host_[first + k] / static_cast<double>(static_cast<T>(control.tasks()[k]));
         }
     }
-    if (program.part_nodes < program.nodes.size()) {
-        executor_->run_nodes(program.part_nodes, program.nodes.size(), exchange_);
+    if (measures) {
+        rest();
     }
     times_.reduce = seconds_since(clock);
 }
@@ -336,7 +344,7 @@ StepResult DeviceEngine<T>::update(const methods::Control& control, double learn
         result.extra_loss += static_cast<double>(executor_->value(v)[0]);
     }
     result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
-    result.stop = stop_requested_;
+    result.stop = results_on_host_[sums + static_cast<std::size_t>(network_.training().sum_columns())] > 0;
     times_.optimise = seconds_since(clock);
     return result;
 }
@@ -346,9 +354,9 @@ StepResult DeviceEngine<T>::update(const methods::Control& control, double learn
 template <class T>
 void DeviceEngine<T>::read_results() {
     backend_.to_host(results_on_host_.data(), results_.data(), results_on_host_.size() * sizeof(double));
+    sums_->check_peers();
     const std::size_t sites = gates_.size();
-    const double* from = results_on_host_.data() + 1 + network_.training().sum_columns() +
-                         static_cast<Index>(added_losses_.size());
+    const double* from = results_on_host_.data() + 1 + network_.training().sum_columns() + 1;
     for (std::size_t s = 0; s < sites; ++s) {
         if (gates_[s] >= 0) {
             trained_[static_cast<std::size_t>(gates_[s])] = static_cast<T>(from[s]);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "tether/kernels/update.hpp"
+#include "tether/parallel/device_communicator.hpp"
 #include "tether/program/device_executor.hpp"
 #include "tether/run/engine.hpp"
 
@@ -48,7 +49,6 @@ private:
     void record();
     void record_task_norms();
     void reduce();
-    void exchange(double* sums, Index count);
     void read_results();
 
     device::Backend& backend_;
@@ -61,11 +61,11 @@ private:
     std::vector<Index> gates_, gate_states_, slacks_; // places in the flat vectors, by site
     std::vector<double> results_on_host_;
     std::vector<T> gradient_, transfer_;
-    std::vector<double> exchanged_;
     BatchPart<T> part_;
-    double extra_loss_ = 0;
-    bool stale_ = false; // the host's copies are older than the device's
-    device::DeviceExchange exchange_;
+    bool stale_ = false;                                 // the host's copies are older than the device's
+    std::unique_ptr<parallel::DeviceCommunicator> sums_; // over the devices of all ranks
+    parallel::SumOrder order_ = parallel::SumOrder::tree;
+    device::DeviceExchange exchange_; // sums in the middle of the program; none with one rank
 };
 
 } // namespace tether::run
