@@ -422,6 +422,13 @@ std::vector<Index> Reader::shape(const std::string& dataset) const {
     return Dataset(*this, dataset).shape.extent;
 }
 
+std::vector<Index> Reader::held_shape(const std::string& name) const {
+    const CrashGuard guard(path_);
+    const Dataset dataset(*this, name);
+    dataset.check_size(file_.id());
+    return dataset.shape.extent;
+}
+
 std::vector<double> Reader::doubles(const std::string& dataset) const {
     const CrashGuard guard(path_);
     return read_numbers<double>(*this, dataset, H5T_NATIVE_DOUBLE, false);

@@ -73,7 +73,7 @@ struct Layout {
 };
 
 std::vector<Index> shape_of(const hdf5::Reader& file, const std::string& name) {
-    const std::vector<Index> shape = file.shape(name);
+    const std::vector<Index> shape = file.held_shape(name);
     check(shape.size() == 4 && shape[3] == 3 && std::ranges::all_of(shape, [](Index n) { return n > 0; }),
           ExitCode::data, "{}: has shape {}; [simulations, frames, bodies, 3] was expected",
           place(file.path(), name), text(shape));

@@ -236,6 +236,17 @@ std::string RunFileReader::units(const std::string& table, const std::string& co
     return values.empty() ? std::string{} : values.front();
 }
 
+// Before anything of that size is allocated. Tables are not compressed; what was never written is filled.
+void RunFileReader::check_room(Index count, Index width, const std::string& name) const {
+    std::error_code error;
+    const auto held = static_cast<Index>(std::filesystem::file_size(place_.path, error));
+    constexpr Index always_allowed = Index{1} << 20U;
+    const Index most = std::max(error ? 0 : held, always_allowed); // of a byte each, at least
+    check(width == 0 || count <= most / width, ExitCode::data,
+          "{}: {} declares {} rows of {} values, more than the file holds (damaged?)", place_.path, name,
+          count, width);
+}
+
 void RunFileReader::read(const std::string& table, const std::string& column, hid_t type, Index first,
                          Index count, void* out) const {
     const std::string name = table + "/" + column;
@@ -264,7 +275,9 @@ std::vector<double> RunFileReader::numbers(const std::string& table, const std::
     check(first >= 0 && count >= 0 && first + count <= rows(table), ExitCode::data,
           "{}: rows {} to {} of {} are asked for, it has {}", place_.path, first, first + count, table,
           rows(table));
-    std::vector<double> out(static_cast<std::size_t>(count * width(table, column)));
+    const Index each = width(table, column);
+    check_room(count, each, table + "/" + column);
+    std::vector<double> out(static_cast<std::size_t>(count * each));
     if (!out.empty()) {
         read(table, column, H5T_NATIVE_DOUBLE, first, count, out.data());
     }
@@ -279,6 +292,7 @@ std::vector<Index> RunFileReader::steps(const std::string& table, Index first, I
     check(first >= 0 && count >= 0 && first + count <= rows(table), ExitCode::data,
           "{}: rows {} to {} of {} are asked for, it has {}", place_.path, first, first + count, table,
           rows(table));
+    check_room(count, 1, table + "/step");
     std::vector<Index> out(static_cast<std::size_t>(count));
     if (!out.empty()) {
         read(table, "step", H5T_NATIVE_INT64, first, count, out.data());

@@ -52,6 +52,9 @@ public:
     [[nodiscard]] std::vector<std::string> datasets(const std::string& group = "/") const;
 
     [[nodiscard]] std::vector<Index> shape(const std::string& dataset) const;    // {} for a scalar
+    // The same, of a dataset that is in the file: a shape that promises more than the file can hold is
+    // an error. For whoever allocates by it.
+    [[nodiscard]] std::vector<Index> held_shape(const std::string& dataset) const;
     [[nodiscard]] std::vector<double> doubles(const std::string& dataset) const; // any numeric type
     [[nodiscard]] std::vector<float> floats(const std::string& dataset) const;
     [[nodiscard]] std::vector<Index> integers(const std::string& dataset) const; // integer types only

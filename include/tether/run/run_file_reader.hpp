@@ -46,6 +46,7 @@ public:
 private:
     void open();
     [[nodiscard]] h5::Handle dataset(const std::string& name) const;
+    void check_room(Index count, Index width, const std::string& name) const;
     void read(const std::string& table, const std::string& column, hid_t type, Index first, Index count,
               void* out) const;
     h5::Place place_;
