@@ -2,8 +2,8 @@
 option(TETHER_TESTS "build the tests and benchmarks" ON)
 option(TETHER_MPI "use MPI between processes" ON)
 option(TETHER_CUDA "build for NVIDIA devices as well" OFF)
-# Ampere, Ada, Hopper and Blackwell, and code for what comes later: the one list of architectures.
-set(TETHER_CUDA_ARCHITECTURES "80-real;86-real;89-real;90-real;100" CACHE STRING "NVIDIA architectures to build for")
+# Ampere, Ada and Hopper, and PTX that drivers turn into code for what comes later: the one list of architectures.
+set(TETHER_CUDA_ARCHITECTURES "80-real;86-real;89-real;90" CACHE STRING "NVIDIA architectures to build for")
 option(TETHER_WERROR "treat warnings as errors" ON)
 set(TETHER_ARCH "native" CACHE STRING "instruction set: native, or a -march value such as x86-64-v3")
 set(TETHER_SANITIZE "" CACHE STRING "sanitizers, such as address,undefined or thread")

@@ -34,6 +34,7 @@ void print_json(const run::BenchmarkResult& r) {
     j["gbyte_step"] = r.gbyte_step;
     j["peak_gflops"] = r.peak_gflops;
     j["peak_gbs"] = r.peak_gbs;
+    j["peak_product_gflops"] = r.peak_product_gflops; // of a device, by this library's product
     j["floor_ms"] = r.floor_ms();
     j["over_floor"] = r.over_floor();
     j["arena_mb"] = r.arena_mb;

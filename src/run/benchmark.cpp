@@ -2,6 +2,7 @@
 
 #include "tether/core/error.hpp"
 #include "tether/device/gemm.hpp"
+#include "tether/kernels/device_peaks.hpp"
 #include "tether/run/device_choice.hpp"
 #include "tether/run/device_engine.hpp"
 #include "tether/run/filling.hpp"
@@ -195,6 +196,12 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
         return;
     }
     result.device = backend->name();
+    if (options.peaks && backend->stream() != nullptr) { // of the device itself; an emulation has none
+        const kernels::DevicePeaks peaks = kernels::measure_peaks(*backend);
+        result.peak_gflops = peaks.gflops * static_cast<double>(lanes.ranks());
+        result.peak_gbs = peaks.gbs * static_cast<double>(lanes.ranks());
+        result.peak_product_gflops = peaks.product_gflops * static_cast<double>(lanes.ranks());
+    }
     result.lanes_at_once = lanes.lanes_per_rank();
     const device::Backend::Counts after = backend->counts();
     const auto per_step = [&](long now, long then) {
@@ -241,7 +248,7 @@ BenchmarkResult benchmark(const Job& job, const BenchmarkOptions& options, paral
         setup.network->model().step_work(rows.graphs, rows.nodes, rows.edges, setup.network->sites() > 0);
     r.gflop_step = work.flop * 1e-9;
     r.gbyte_step = work.bytes * 1e-9;
-    if (options.peaks) {
+    if (options.peaks && options.device != "cuda") {
         r.peak_gflops = peak_gflops(world, team);
         r.peak_gbs = peak_gbs(world, team);
     }

@@ -38,6 +38,7 @@ struct BenchmarkResult {
     Spread step_ms, data_ms, forward_ms, backward_ms, reduce_ms, optimise_ms, coordinator_ms;
     double gflop_step = 0, gflop_executed = 0, gbyte_step = 0; // least known work; what the program does
     double peak_gflops = 0, peak_gbs = 0;                      // all ranks and threads together
+    double peak_product_gflops = 0;                            // of a device, by this library's product
     double arena_mb = 0, allocations_per_step = 0;
     std::string device;                                                     // what trained, in words
     double launches_per_step = 0, replays_per_step = 0, waits_per_step = 0; // of a device
