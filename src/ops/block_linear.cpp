@@ -25,18 +25,18 @@ public:
     // `packs` holds, per block and term, the number of the packed weights in the program.
     BlockLinearOp(BlockLinear map, std::vector<std::vector<int>> packs, bool biased)
         : map_(std::move(map)), packs_(std::move(packs)), biased_(biased) {
-        std::vector<bool> covered(static_cast<std::size_t>(map_.columns), false);
+        covered_.assign(static_cast<std::size_t>(map_.columns), false);
         for (const Block& block : map_.blocks) {
             for (Index m = 0; m < block.components; ++m) {
                 for (Index j = 0; j < block.n; ++j) {
-                    covered[static_cast<std::size_t>(block.column + m * block.component_stride + j)] = true;
+                    covered_[static_cast<std::size_t>(block.column + m * block.component_stride + j)] = true;
                 }
             }
             for (const BlockTerm& term : block.terms) {
                 weights_ += term.weight.k * term.weight.n;
             }
         }
-        covers_all_ = std::ranges::all_of(covered, [](bool c) { return c; });
+        covers_all_ = std::ranges::all_of(covered_, [](bool c) { return c; });
     }
     [[nodiscard]] std::string_view name() const override { return "block_linear"; }
     // Large weights would be read again for every tile; they go through more rows at a time.
@@ -79,9 +79,6 @@ public:
 
     template <class T>
     void record(DeviceRun<T>& r) const {
-        if (!covers_all_) {
-            r.flat(r.output(0), kernels::SetNumbers<T>{r.out(0), T(0)});
-        }
         const std::size_t weight = r.inputs.size() - (biased_ ? 2 : 1);
         std::vector<kernels::ProductPiece> pieces;
         std::vector<kernels::ProductTermOnDevice<T>> terms;
@@ -105,6 +102,17 @@ public:
                                       static_cast<Index>(terms.size()), chunks});
                 }
             }
+        }
+        for (Index first = 0; first < map_.columns;) { // columns of no block: sums without terms
+            Index end = first;
+            while (end < map_.columns && end - first < kernels::ProductTile::columns &&
+                   !covered_[static_cast<std::size_t>(end)]) {
+                ++end;
+            }
+            if (end > first) {
+                pieces.push_back({first, 0, end - first});
+            }
+            first = std::max(end, first + 1);
         }
         const auto piece_count = static_cast<Index>(pieces.size());
         constexpr Index tile = kernels::ProductTile::rows;
@@ -132,6 +140,7 @@ private:
     BlockLinear map_;
     std::vector<std::vector<int>> packs_;
     bool biased_;
+    std::vector<bool> covered_; // by column: some block writes it
     bool covers_all_ = true;
     Index weights_ = 0;
 };

@@ -90,13 +90,15 @@ public:
     }
     template <class T>
     void record(DeviceRun<T>& r) const {
-        Index first = 0;
+        std::vector<kernels::ColumnPlace<T>> places;
         for (const auto& x : r.inputs) {
-            // Straight into its columns of the output.
-            r.numbers(x,
-                      kernels::PlaceColumnsNumbers<T>{x.data, r.out(0), x.columns, r.out_columns(0), first});
-            first += x.columns;
+            for (Index c = 0; c < x.columns; ++c) {
+                places.push_back({x.data + c, x.columns});
+            }
         }
+        r.numbers(r.output(0), kernels::ConcatenateNumbers<T>{
+                                   r.memory->constants(std::span<const kernels::ColumnPlace<T>>(places)),
+                                   r.out(0), r.out_columns(0)});
     }
     void reverse(Reverse& r) const override {
         Index first = 0;

@@ -141,11 +141,10 @@ public:
     }
     template <class T>
     void record(DeviceRun<T>& r) const {
-        r.template sum_over_lanes<32, T>(r.lanes(r.input(0).extent), r.out_columns(0),
-                                         kernels::InstanceParameterLeaf<T>{copies_on_device(r, terms_, bias_),
-                                                                           r.in(0), bias_ ? nullptr : r.in(1),
-                                                                           r.in_columns(0)},
-                                         kernels::PutTotal<T>{r.out(0)});
+        r.template gradient_sum<32>(r.lanes(r.input(0).extent), r.out_columns(0),
+                                    kernels::InstanceParameterLeaf<T>{copies_on_device(r, terms_, bias_),
+                                                                      r.in(0), bias_ ? nullptr : r.in(1),
+                                                                      r.in_columns(0)});
     }
 
 private:

@@ -24,8 +24,9 @@ public:
     }
     template <class T>
     void record(DeviceRun<T>& r) const {
-        r.each_row(r.output(0),
-                   kernels::LayerNormBackwardRow<T>{r.out_columns(0), r.in(0), r.in(1), r.in(2), r.out(0)});
+        r.list->team(kernels::LayerNormRows::blocks(r.output(0).capacity),
+                     kernels::LayerNormBackwardTeam<T>{r.rows(r.output(0).extent), r.out_columns(0), r.in(0),
+                                                       r.in(1), r.in(2), r.out(0)});
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return 7 * static_cast<double>(r.out_rows(0) * r.out_columns(0));
@@ -51,8 +52,10 @@ public:
     }
     template <class T>
     void record(DeviceRun<T>& r) const {
-        r.each_row(r.output(0), kernels::LayerNormRow<T>{r.out_columns(0), static_cast<T>(eps_), r.in(0),
-                                                         r.out(0), r.has_out(1) ? r.out(1) : nullptr});
+        r.list->team(kernels::LayerNormRows::blocks(r.output(0).capacity),
+                     kernels::LayerNormTeam<T>{r.rows(r.output(0).extent), r.out_columns(0),
+                                               static_cast<T>(eps_), r.in(0), r.out(0),
+                                               r.has_out(1) ? r.out(1) : nullptr});
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();

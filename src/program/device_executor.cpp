@@ -3,6 +3,7 @@
 
 #include "tether/kernels/elementwise.hpp"
 #include "tether/program/arena.hpp"
+#include "tether/program/rematerialise.hpp"
 
 #include <algorithm>
 #include <set>
@@ -110,7 +111,7 @@ struct DeviceExecutor<T>::Layout {
 template <class T>
 DeviceExecutor<T>::DeviceExecutor(const Program& program, device::Backend& backend,
                                   const DeviceEnvironment<T>& environment)
-    : program_(program), backend_(backend), environment_(environment),
+    : program_(without_repetitions(program)), backend_(backend), environment_(environment),
       layout_(std::make_unique<Layout>(backend)), memory_(backend), arena_(backend), part_(backend) {}
 
 template <class T>
@@ -254,7 +255,9 @@ void DeviceExecutor<T>::record_nodes() {
         r.deferred = waits[n] ? &deferred : nullptr;
         memory_.next_node();
         list_.name(std::string(node.op->name()));
-        node.op->launch(r);
+        if (!node.out.empty()) {
+            node.op->launch(r);
+        }
         node_end_.push_back(list_.size());
         if (n + 1 == program_.part_nodes) {
             list_.name("totals");
@@ -301,7 +304,7 @@ template <class T>
 double DeviceExecutor<T>::flop() const {
     double total = 0;
     for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
-        total += node_flop(program_, n, rows_);
+        total += program_.nodes[n].out.empty() ? 0 : node_flop(program_, n, rows_);
     }
     return total;
 }

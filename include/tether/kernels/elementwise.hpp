@@ -145,13 +145,28 @@ struct CopyColumnsNumbers {
     }
 };
 
+// Columns of several inputs side by side.
 template <class T>
-struct PlaceColumnsNumbers {
-    const T* x;
+struct ColumnPlace {
+    const T* x; // row 0
+    Index stride;
+};
+template <class T>
+struct ConcatenateNumbers {
+    const ColumnPlace<T>* places;
     T* out;
-    Index in_columns, out_columns, first;
+    Index columns;
     TETHER_HD void operator()(Index row, Index c) const {
-        out[row * out_columns + first + c] = x[row * in_columns + c];
+        out[row * columns + c] = places[c].x[row * places[c].stride];
+    }
+};
+// The same as a leaf of sums, with a last column of ones.
+template <class T>
+struct SideBySideLeaf {
+    const ColumnPlace<T>* places;
+    Index count;
+    TETHER_HD T operator()(Index row, Index c) const {
+        return c < count ? places[c].x[row * places[c].stride] : T(1);
     }
 };
 

@@ -4,6 +4,7 @@
 
 #include "tether/core/host_device.hpp"
 #include "tether/kernels/batch_rows.hpp"
+#include "tether/kernels/parts.hpp"
 
 namespace tether::kernels {
 
@@ -102,12 +103,8 @@ struct PlacedTotals {
     const TotalPlace<T>* places; // ascending in first
     Index place_count, lanes;
     TETHER_HD void operator()(Index i) const {
-        Index p = 0; // the last place that begins at or before i
-        for (Index end = place_count; end - p > 1;) {
-            const Index middle = (p + end) / 2;
-            (places[middle].first <= i ? p : end) = middle;
-        }
-        const TotalPlace<T>& place = places[p];
+        const TotalPlace<T>& place =
+            places[part_at(place_count, i, [&](Index p) { return places[p].first; })];
         const Index e = i - place.first;
         place.out[e / place.columns * place.stride + e % place.columns] =
             tree_over_lanes(place.partial + e, lanes, place.lane_stride);

@@ -287,19 +287,4 @@ private:
     }
 };
 
-// Columns of several inputs side by side, and a last one of ones.
-template <class T>
-struct ColumnPlace {
-    const T* x; // row 0
-    Index stride;
-};
-template <class T>
-struct SideBySideLeaf {
-    const ColumnPlace<T>* columns;
-    Index count;
-    TETHER_HD T operator()(Index row, Index c) const {
-        return c < count ? columns[c].x[row * columns[c].stride] : T(1);
-    }
-};
-
 } // namespace tether::kernels

@@ -5,6 +5,7 @@
 
 #include "tether/kernels/adam.hpp"
 #include "tether/kernels/batch_rows.hpp"
+#include "tether/kernels/parts.hpp"
 #include "tether/kernels/sgd.hpp"
 
 #include <cmath>
@@ -60,11 +61,7 @@ struct UpdateElements {
     T* second; // adam
 
     TETHER_HD void operator()(Index i) const {
-        Index s = 0; // the last segment that begins at or before i
-        for (Index end = *segment_count; end - s > 1;) {
-            const Index middle = (s + end) / 2;
-            (segments[middle].begin <= i ? s : end) = middle;
-        }
+        const Index s = part_at(*segment_count, i, [&](Index p) { return segments[p].begin; });
         if (*segment_count == 0 || i < segments[s].begin || i >= segments[s].end) {
             return;
         }

@@ -59,7 +59,7 @@ private:
     void record_nodes();
     [[nodiscard]] T* pointer(Value v) const;
 
-    const Program& program_;
+    const Program program_; // without repetitions
     device::Backend& backend_;
     DeviceEnvironment<T> environment_;
     std::unique_ptr<Layout> layout_;
