@@ -254,14 +254,9 @@ public:
                               std::min(most, shape.in - i), slope, 2 * hidden, hidden, hidden, 2, i * hidden,
                               hidden});
         }
-        const auto piece_count = static_cast<Index>(pieces.size());
         const Index lanes = chosen.lanes.lanes;
         T* partial = r.memory->template scratch<T>(lanes * shape.bias());
-        r.list->team(lanes * piece_count,
-                     kernels::WeightGradientProduct<T>{
-                         chosen.lanes,
-                         r.memory->constants(std::span<const kernels::GradientPiece<T>>(pieces)), piece_count,
-                         shape.bias(), partial});
+        r.products(chosen.lanes, drawn_rows_most, std::move(pieces), partial, shape.bias());
         r.list->each(shape.bias(),
                      kernels::LaneTotals<T, kernels::PutTotal<T>>{partial, lanes, shape.bias(), {r.out(0)}});
         r.template sum_over_lanes<32, T>(chosen.lanes, shape.size() - shape.bias(),

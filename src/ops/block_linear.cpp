@@ -216,11 +216,7 @@ public:
         }
         const kernels::LaneRows lanes = r.lanes(r.inputs.back().extent);
         T* partial = r.partial_sums(lanes.lanes * elements);
-        const auto piece_count = static_cast<Index>(pieces.size());
-        r.list->team(lanes.lanes * piece_count,
-                     kernels::WeightGradientProduct<T>{
-                         lanes, r.memory->constants(std::span<const kernels::GradientPiece<T>>(pieces)),
-                         piece_count, elements, partial});
+        r.products(lanes, r.inputs.back().capacity, std::move(pieces), partial, elements);
         for (kernels::TotalPlace<T>& place : places) {
             place.partial = partial + place.first;
             place.lane_stride = elements;
@@ -341,8 +337,7 @@ public:
     }
     template <class T>
     void record(DeviceRun<T>& r) const {
-        r.template gradient_sum<32>(r.lanes(r.input(0).extent), columns_,
-                                    kernels::ColumnLeaf<T>{r.in(0), r.in_columns(0)});
+        r.gradient_sum(r.lanes(r.input(0).extent), columns_, r.in(0), nullptr, r.in_columns(0));
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return static_cast<double>(r.in_rows(0) * columns_);

@@ -356,7 +356,7 @@ public:
     void record(DeviceRun<T>& r) const {
         kernels::LaneRows rows = r.lanes(r.input(0).extent);
         rows.times *= r.in_columns(0); // number by number
-        r.template gradient_sum<1>(rows, 1, kernels::ProductLeaf<T>{r.in(0), r.in(1)});
+        r.gradient_sum(rows, 1, r.in(0), r.in(1), 1);
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {
         return 2.0 * static_cast<double>(r.in_rows(0) * r.in_columns(0));

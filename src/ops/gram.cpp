@@ -67,11 +67,7 @@ public:
         const kernels::LaneRows lanes = r.lanes(r.input(0).extent);
         const Index products = layout_.sum_offset();
         T* partial = r.memory->template scratch<T>(lanes.lanes * products);
-        const auto piece_count = static_cast<Index>(pieces.size());
-        r.list->team(lanes.lanes * piece_count,
-                     kernels::WeightGradientProduct<T>{
-                         lanes, r.memory->constants(std::span<const kernels::GradientPiece<T>>(pieces)),
-                         piece_count, products, partial});
+        r.products(lanes, r.input(0).capacity, std::move(pieces), partial, products);
         r.list->each(products, kernels::LaneTotals<T, kernels::PutTotal<T>>{
                                    partial, lanes.lanes, products, {r.out(0)}});
         r.template sum_over_lanes<32, T>(

@@ -3,11 +3,9 @@
 
 #include "tether/kernels/elementwise.hpp"
 #include "tether/program/arena.hpp"
-#include "tether/program/rematerialise.hpp"
+#include "tether/program/device_program.hpp"
 
 #include <algorithm>
-#include <set>
-#include <utility>
 
 namespace tether {
 namespace {
@@ -15,36 +13,6 @@ namespace {
 constexpr std::size_t node_axis = static_cast<std::size_t>(Axis::node);
 constexpr std::size_t edge_axis = static_cast<std::size_t>(Axis::edge);
 constexpr std::size_t graph_axis = static_cast<std::size_t>(Axis::graph);
-
-// Per node: its outputs are gradients that no other node of the part touches before the reduction.
-std::vector<bool> may_wait(const Program& program) {
-    const auto is_gradient = [&](Value v) {
-        return v.valid() && (program.info(v).kind == ValueKind::gradient ||
-                             program.info(v).kind == ValueKind::extra_gradient);
-    };
-    std::set<std::pair<ValueKind, Index>> touched; // by where they lie
-    const auto place = [&](Value v) { return std::pair(program.info(v).kind, program.info(v).offset); };
-    for (std::size_t n = 0; n < program.part_nodes; ++n) {
-        const Node& node = program.nodes[n];
-        for (const Value v : node.in) {
-            if (is_gradient(v)) {
-                touched.insert(place(v));
-            }
-        }
-        for (const Value v : node.out) {
-            if (is_gradient(v) && node.op->adds_to_outputs()) {
-                touched.insert(place(v));
-            }
-        }
-    }
-    std::vector<bool> waits(program.nodes.size(), false);
-    for (std::size_t n = 0; n < program.part_nodes; ++n) {
-        const std::vector<Value>& out = program.nodes[n].out;
-        waits[n] =
-            std::ranges::all_of(out, [&](Value v) { return is_gradient(v) && !touched.contains(place(v)); });
-    }
-    return waits;
-}
 
 } // namespace
 
@@ -111,7 +79,7 @@ struct DeviceExecutor<T>::Layout {
 template <class T>
 DeviceExecutor<T>::DeviceExecutor(const Program& program, device::Backend& backend,
                                   const DeviceEnvironment<T>& environment)
-    : program_(without_repetitions(program)), backend_(backend), environment_(environment),
+    : program_(device_program(program)), backend_(backend), environment_(environment),
       layout_(std::make_unique<Layout>(backend)), memory_(backend), arena_(backend), part_(backend) {}
 
 template <class T>
@@ -233,8 +201,8 @@ void DeviceExecutor<T>::record_nodes() {
     r.memory = &memory_;
     r.parameters = environment_.parameters;
     r.commits_state = environment_.commits_state;
-    const std::vector<bool> waits = may_wait(program_);
-    DeferredTotals<T> deferred;
+    const std::vector<bool> waits = writes_gradients_alone(program_);
+    DeferredSums<T> deferred;
     for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
         const Node& node = program_.nodes[n];
         std::vector<typename DeviceRun<T>::Operand> operands;
@@ -255,11 +223,19 @@ void DeviceExecutor<T>::record_nodes() {
         r.deferred = waits[n] ? &deferred : nullptr;
         memory_.next_node();
         list_.name(std::string(node.op->name()));
-        if (!node.out.empty()) {
-            node.op->launch(r);
-        }
+        node.op->launch(r);
         node_end_.push_back(list_.size());
         if (n + 1 == program_.part_nodes) {
+            std::ranges::stable_sort(deferred.products, std::ranges::greater{},
+                                     &DeferredSums<T>::Product::work);
+            std::vector<kernels::GradientPiece<T>> products;
+            for (const auto& product : deferred.products) {
+                products.push_back(product.piece);
+            }
+            list_.name("weight_gradients");
+            DeviceRun<T>::launch(list_, memory_, batch_.lanes, products);
+            list_.name("gradient_sums");
+            DeviceRun<T>::launch(list_, memory_, batch_.lanes, deferred.sums);
             list_.name("totals");
             list_.each(deferred.elements,
                        kernels::PlacedTotals<T>{
@@ -304,7 +280,7 @@ template <class T>
 double DeviceExecutor<T>::flop() const {
     double total = 0;
     for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
-        total += program_.nodes[n].out.empty() ? 0 : node_flop(program_, n, rows_);
+        total += node_flop(program_, n, rows_);
     }
     return total;
 }

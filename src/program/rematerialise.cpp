@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <utility>
 
 namespace tether {
 namespace {
@@ -94,39 +93,5 @@ private:
 } // namespace
 
 void rematerialise(Program& program) { Rematerialiser(program).run(); }
-
-Program without_repetitions(Program program) {
-    std::map<std::pair<const Op*, std::vector<int>>, std::vector<Value>> made;
-    std::vector<Value> instead(program.values.size());
-    for (Node& node : program.nodes) {
-        std::vector<int> in;
-        for (Value& v : node.in) {
-            if (v.valid() && instead[static_cast<std::size_t>(v.id)].valid()) {
-                v = instead[static_cast<std::size_t>(v.id)];
-            }
-            in.push_back(v.id);
-        }
-        if (!node.op->cheap()) {
-            continue;
-        }
-        const auto [first, is_new] = made.try_emplace({node.op.get(), std::move(in)}, node.out);
-        const std::vector<Value>& given = first->second;
-        bool all = !is_new;
-        for (std::size_t k = 0; all && k < node.out.size(); ++k) {
-            all = !node.out[k].valid() || given[k].valid();
-        }
-        if (!all) {
-            continue;
-        }
-        for (std::size_t k = 0; k < node.out.size(); ++k) {
-            if (node.out[k].valid()) {
-                instead[static_cast<std::size_t>(node.out[k].id)] = given[k];
-            }
-        }
-        node.in.clear();
-        node.out.clear();
-    }
-    return program;
-}
 
 } // namespace tether

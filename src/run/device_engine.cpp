@@ -274,7 +274,7 @@ void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Co
     b.put(b.stop_at, std::span<const T>(&stop, 1));
     b.send(b.controls_at, b.dgamma_at);
     times_.data = seconds_since(clock);
-    const Program& program = network_.training();
+    const Program& program = executor_->program();
     const bool measures = !task_norm_.empty(); // the host reads in the middle
     const auto rest = [&] {
         if (program.part_nodes < program.nodes.size()) {

@@ -58,6 +58,62 @@ struct LaneSums {
     }
 };
 
+// Sums over rows of numbers that lie in memory, many of them in one launch: columns of x, or of x · y.
+template <class T>
+struct LaneSumPiece {
+    LaneRows rows;
+    const T *x, *y; // first column; y may be null
+    Index stride, columns;
+    int width; // threads side by side, a power of two, at least `columns`
+    T* partial;
+    Index at, lane_stride; // sums of lane l: from partial + l · lane_stride + at on
+};
+
+// One block per piece and lane.
+template <class T>
+struct LaneSumPieces {
+    static constexpr int threads = 256;
+    struct Shared {
+        T sum[threads];
+    };
+    struct Local {};
+    const LaneSumPiece<T>* pieces;
+    Index lanes;
+
+    TETHER_HD Index phases(Index block) const {
+        Index levels = 2; // the rows, the tree, the end
+        for (int g = threads / pieces[block / lanes].width; g > 1; g /= 2) {
+            ++levels;
+        }
+        return levels;
+    }
+    TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local&) const {
+        const LaneSumPiece<T>& piece = pieces[block / lanes];
+        const Index lane = block % lanes;
+        const int column = thread % piece.width;
+        const int group = thread / piece.width;
+        const int groups = threads / piece.width;
+        if (p == 0) {
+            T sum = 0;
+            for (Index row = piece.rows.first(lane) + group;
+                 column < piece.columns && row < piece.rows.last(lane); row += groups) {
+                const Index at = row * piece.stride + column;
+                sum += piece.y == nullptr ? piece.x[at] : piece.x[at] * piece.y[at];
+            }
+            shared.sum[thread] = sum;
+            return;
+        }
+        const int stride = p < 31 ? groups >> p : 0; // groups / 2, ..., 1, then 0
+        if (stride > 0) {
+            if (group < stride) {
+                shared.sum[thread] += shared.sum[thread + stride * piece.width];
+            }
+        } else if (group == 0 && column < piece.columns) {
+            piece.partial[lane * piece.lane_stride + piece.at + column] = shared.sum[thread];
+        }
+    }
+};
+
 // The balanced tree over leaf(lane), as core/fixed_tree adds lanes; lanes is a power of two.
 template <class Sum, class Leaf>
 TETHER_HD Sum tree_of_lanes(Index lanes, const Leaf& leaf) {

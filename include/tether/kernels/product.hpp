@@ -181,7 +181,7 @@ private:
 };
 
 // Up to 32 x 64 elements of the gradient of one weight view: sums over rows and components of a[., i] b[.,
-// j].
+// j]. Those of lane l lie from partial + l · lane_stride + at on.
 template <class T>
 struct GradientPiece {
     const T* a; // row 0, component 0, first column of the tile
@@ -191,9 +191,12 @@ struct GradientPiece {
     Index components;
     Index at;             // of the tile's first element in a lane's partial sums
     Index partial_stride; // between rows of the tile there
+    LaneRows rows = {};
+    T* partial = nullptr;
+    Index lane_stride = 0;
 };
 
-// partial[lane * elements + ...]: one block per lane and piece.
+// One block per piece and lane, all lanes of a piece side by side; pieces may be of different values.
 template <class T>
 struct WeightGradientProduct {
     static constexpr int threads = ProductTile::threads;
@@ -204,18 +207,13 @@ struct WeightGradientProduct {
         ProductSums<T> sums;
     };
 
-    LaneRows rows;
     const GradientPiece<T>* pieces;
-    Index piece_count;
-    Index elements;
-    T* partial;
+    Index lanes;
 
-    TETHER_HD Index phases(Index block) const {
-        return steps(pieces[block % piece_count], block / piece_count) + 1;
-    }
+    TETHER_HD Index phases(Index block) const { return steps(pieces[block / lanes], block % lanes) + 1; }
     TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local& local) const {
-        const GradientPiece<T> piece = pieces[block % piece_count];
-        const Index lane = block / piece_count;
+        const GradientPiece<T> piece = pieces[block / lanes];
+        const Index lane = block % lanes;
         const Index count = steps(piece, lane);
         ProductStage<T> stage;
         if (p < count) {
@@ -233,15 +231,15 @@ struct WeightGradientProduct {
 
 private:
     TETHER_HD Index steps(const GradientPiece<T>& piece, Index lane) const {
-        const Index inner = (rows.last(lane) - rows.first(lane)) * piece.components;
+        const Index inner = (piece.rows.last(lane) - piece.rows.first(lane)) * piece.components;
         return (inner + ProductTile::depth - 1) / ProductTile::depth;
     }
     // Steps of a lane are counted in 32 bits: a 64-bit division costs twenty times as much.
     TETHER_HD void fetch(const GradientPiece<T>& piece, Index lane, std::uint32_t from, int thread,
                          ProductStage<T>& stage) const {
-        const Index first = rows.first(lane);
+        const Index first = piece.rows.first(lane);
         const auto components = static_cast<std::uint32_t>(piece.components);
-        const auto inner = static_cast<std::uint32_t>(rows.last(lane) - first) * components;
+        const auto inner = static_cast<std::uint32_t>(piece.rows.last(lane) - first) * components;
         const T* a = piece.a + first * piece.a_stride;
         const T* b = piece.b + first * piece.b_stride;
         for (int s = 0; s < ProductStage<T>::of_a; ++s) {
@@ -279,7 +277,7 @@ private:
                 const Index row = ProductTile::first_row(thread) + i;
                 const Index column = ProductTile::first_column(thread) + j;
                 if (row < piece.a_columns && column < piece.b_columns) {
-                    partial[lane * elements + piece.at + row * piece.partial_stride + column] =
+                    piece.partial[lane * piece.lane_stride + piece.at + row * piece.partial_stride + column] =
                         local.sums.sum[i][j];
                 }
             }

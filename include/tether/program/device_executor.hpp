@@ -51,6 +51,7 @@ public:
     // Floating-point operations of the nodes as last loaded.
     [[nodiscard]] double flop() const;
     [[nodiscard]] long recordings() const { return recordings_; }
+    // As it runs here: nodes may lie elsewhere than in the program given, values do not.
     [[nodiscard]] const Program& program() const { return program_; }
 
 private:
@@ -59,7 +60,7 @@ private:
     void record_nodes();
     [[nodiscard]] T* pointer(Value v) const;
 
-    const Program program_; // without repetitions
+    const Program program_; // device_program()
     device::Backend& backend_;
     DeviceEnvironment<T> environment_;
     std::unique_ptr<Layout> layout_;

@@ -7,8 +7,10 @@
 #include "tether/device/backend.hpp"
 #include "tether/kernels/batch_rows.hpp"
 #include "tether/kernels/lane_sums.hpp"
+#include "tether/kernels/product.hpp"
 #include "tether/program/batch.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <span>
@@ -79,11 +81,18 @@ private:
     Index used_ = 0, most_ = 0, kept_used_ = 0;
 };
 
-// Totals that nobody reads before the nodes of the part have run: one launch for all of them.
+// Sums over the lanes that nobody reads before the nodes of the part have run: one launch for all products,
+// one for all plain sums, one for the totals of both.
 template <class T>
-struct DeferredTotals {
+struct DeferredSums {
+    struct Product {
+        Index work; // the longest ones go first
+        kernels::GradientPiece<T> piece;
+    };
+    std::vector<Product> products;
+    std::vector<kernels::LaneSumPiece<T>> sums;
     std::vector<kernels::TotalPlace<T>> places;
-    Index elements = 0;
+    Index elements = 0; // of all places
 };
 
 template <class T>
@@ -100,7 +109,7 @@ struct DeviceRun {
     DeviceMemory* memory = nullptr;
     const T* parameters = nullptr; // the flat vector (weights need no packing here)
     bool commits_state = true;
-    DeferredTotals<T>* deferred = nullptr; // where the outputs of the node may wait for the end of the part
+    DeferredSums<T>* deferred = nullptr; // where the outputs of the node may wait for the end of the part
 
     [[nodiscard]] const Operand& input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
     [[nodiscard]] const Operand& output(int i) const { return outputs[static_cast<std::size_t>(i)]; }
@@ -166,7 +175,50 @@ struct DeviceRun {
         }
         deferred->elements += count;
     }
-    // Output 0 [columns] = the sum over all rows of leaf(row, column).
+    // The pieces' products over the rows of a value, lane by lane, at partial [lanes x elements].
+    void products(kernels::LaneRows rows, Index capacity, std::vector<kernels::GradientPiece<T>> pieces,
+                  T* partial, Index elements) const {
+        for (kernels::GradientPiece<T>& piece : pieces) {
+            piece.rows = rows;
+            piece.partial = partial;
+            piece.lane_stride = elements;
+            if (deferred != nullptr) {
+                deferred->products.push_back({capacity * piece.components, piece});
+            }
+        }
+        if (deferred == nullptr) {
+            launch(*list, *memory, batch->lanes, pieces);
+        }
+    }
+    static void launch(device::LaunchList& list, DeviceMemory& memory, Index lanes,
+                       const std::vector<kernels::GradientPiece<T>>& pieces) {
+        list.team(static_cast<Index>(pieces.size()) * lanes,
+                  kernels::WeightGradientProduct<T>{
+                      memory.constants(std::span<const kernels::GradientPiece<T>>(pieces)), lanes});
+    }
+    static void launch(device::LaunchList& list, DeviceMemory& memory, Index lanes,
+                       const std::vector<kernels::LaneSumPiece<T>>& pieces) {
+        list.team(static_cast<Index>(pieces.size()) * lanes,
+                  kernels::LaneSumPieces<T>{
+                      memory.constants(std::span<const kernels::LaneSumPiece<T>>(pieces)), lanes});
+    }
+    // Output 0 [columns] = the sum over all rows of x [rows x stride], or of x · y.
+    void gradient_sum(kernels::LaneRows rows, Index columns, const T* x, const T* y, Index stride) const {
+        T* partial = partial_sums(rows.lanes * columns);
+        const int width = columns == 1 ? 1 : 32;
+        std::vector<kernels::LaneSumPiece<T>> pieces;
+        for (Index c = 0; c < columns; c += width) {
+            pieces.push_back({rows, x + c, y == nullptr ? nullptr : y + c, stride,
+                              std::min<Index>(width, columns - c), width, partial, c, columns});
+        }
+        if (deferred != nullptr) {
+            deferred->sums.insert(deferred->sums.end(), pieces.begin(), pieces.end());
+        } else {
+            launch(*list, *memory, rows.lanes, pieces);
+        }
+        total({{partial, columns, 0, columns, columns, out(0)}}, columns, rows.lanes);
+    }
+    // The same of leaf(row, column).
     template <int Width, class Leaf>
     void gradient_sum(kernels::LaneRows lane_rows, Index columns, const Leaf& leaf) const {
         T* partial = partial_sums(lane_rows.lanes * columns);

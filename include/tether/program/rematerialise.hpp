@@ -10,9 +10,4 @@ namespace tether {
 // Call once, on a differentiated and finished program.
 void rematerialise(Program& program);
 
-// The program for a device, where a launch costs more than the memory: cheap operations that are repeated on
-// the same inputs read what the first one made. Their nodes stay in their places, without operands, so that
-// nodes have the same numbers.
-[[nodiscard]] Program without_repetitions(Program program);
-
 } // namespace tether

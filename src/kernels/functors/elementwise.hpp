@@ -10,11 +10,11 @@ namespace tether::kernels {
 
 template <class T>
 using ElementwiseFunctors =
-    Functors<SetNumbers<T>, CopyNumbers<T>, AddToNumbers<T>, PerFlat<SetNumbers<T>>, PerFlat<AddNumbers<T>>,
+    Functors<SetNumbers<T>, CopyNumbers<T>, AddToNumbers<T>, PerFlat<AddNumbers<T>>,
              PerFlat<MultiplyNumbers<T>>, PerFlat<ScaleNumbers<T>>, PerFlat<ScaleNumbersBy<T>>,
              PerFlat<GatedAddNumbers<T>>, PerFlat<ClampNumbers<T>>, PerFlat<ErrorSlopeNumbers<T>>,
              PerNumber<ScaleRowNumbers<T>>, PerNumber<CopyColumnsNumbers<T>>,
-             PerNumber<PlaceColumnsNumbers<T>>, PerNumber<PermuteNumbers<T>>, PerNumber<SetColumnNumbers<T>>,
+             PerNumber<ConcatenateNumbers<T>>, PerNumber<PermuteNumbers<T>>, PerNumber<SetColumnNumbers<T>>,
              PerNumber<AddBiasNumbers<T>>, PerRow<DotRow<T>>, PerRow<NormRow<T>>>;
 
 template <class T>

@@ -19,7 +19,7 @@ using NormFunctors =
              BatchNormColumn<T>, PerNumber<BatchNormNumbers<T>>, LaneSums<double, BatchGradientLeaf<T>, 32>,
              BatchGradientTotals<T>, PerNumber<BatchNormBackwardNumbers<T>>, PerNumber<InstanceNormCopies<T>>,
              PerNumber<InstanceNormBackwardCopies<T>>, LaneSums<T, InstanceParameterLeaf<T>, 32>,
-             PerRow<LayerNormRow<T>>, PerRow<LayerNormBackwardRow<T>>, PowerIterations<T>, SpectralProduct<T>,
+             LayerNormTeam<T>, LayerNormBackwardTeam<T>, PowerIterations<T>, SpectralProduct<T>,
              SpectralGradientNumbers<T>>;
 
 } // namespace tether::kernels

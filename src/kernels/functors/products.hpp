@@ -13,8 +13,8 @@ template <class T>
 using ProductFunctors = Functors<BlockProduct<T>, WeightGradientProduct<T>, PlacedTotals<T>>;
 
 template <class T>
-using SumFunctors = Functors<LaneSums<T, ProductLeaf<T>, 1>, LaneSums<T, ErrorLeaf<T>, 1>,
-                             LaneSums<T, ColumnLeaf<T>, 32>, LaneSums<T, SideBySideLeaf<T>, 32>,
-                             LaneTotals<T, PutTotal<T>>, LaneTotals<T, PutScaledTotal<T>>>;
+using SumFunctors = Functors<LaneSums<T, ProductLeaf<T>, 1>, LaneSums<T, ErrorLeaf<T>, 1>, LaneSumPieces<T>,
+                             LaneSums<T, SideBySideLeaf<T>, 32>, LaneTotals<T, PutTotal<T>>,
+                             LaneTotals<T, PutScaledTotal<T>>>;
 
 } // namespace tether::kernels
