@@ -2,7 +2,6 @@
 
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
-#include "tether/parallel/device_communicator.hpp"
 #include "tether/parallel/watchdog.hpp"
 #include "tether/run/clock.hpp"
 #include "tether/run/device_choice.hpp"
@@ -53,9 +52,6 @@ public:
           total_(setup.total_steps()), watchdog_(watchdog_options(options, workers)),
           clock_(JobClock::from_environment(options.max_wall)) {
         watchdog_.set_rank(workers.rank());
-        if (backend_ != nullptr) {
-            parallel::check_devices_differ(workers, *backend_);
-        }
         const auto sites = static_cast<std::size_t>(setup.network->sites());
         report_.gamma.resize(sites);
         report_.u.resize(setup.network->policy().slack ? sites : 0);
