@@ -275,8 +275,7 @@ Keys train_keys() {
             {.name = "replicas",
              .kind = Kind::integer,
              .standard = Index{1},
-             .meaning = "trainings at once in one process, each a run of its own: batched through the same "
-                        "launches of a device, over threads on cores",
+             .meaning = "trainings at once in one process, each a run of its own",
              .low = 1,
              .high = 4096,
              .numeric = false},
