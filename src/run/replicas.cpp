@@ -62,7 +62,11 @@ std::vector<Job> replica_jobs(const std::string& job_file, const std::vector<std
         keys.emplace_back("train.replicas=1");
         keys.emplace_back("train.replica_key=\"seed\"");
         keys.emplace_back("train.replica_values=[]");
-        jobs.push_back(read_job(job_file, keys));
+        try {
+            jobs.push_back(read_job(job_file, keys));
+        } catch (const Error& e) {
+            fail(e.code(), "train.replica_key = \"{}\", value {}: {}", key, text_of(value), e.what());
+        }
     }
     for (std::size_t i = 0; i < jobs.size(); ++i) {
         for (std::size_t k = 0; k < i; ++k) {

@@ -76,7 +76,7 @@ TEST_F(EvalCommand, prints_a_table) {
     for (const char* part : {"step 4", "projected, 16 samples of the test split", "loss", "mse", "rmse"}) {
         EXPECT_NE(r.out.find(part), std::string::npos) << r.out;
     }
-    EXPECT_EQ(r.out.find("equivariance"), std::string::npos) << r.out;
+    EXPECT_EQ(r.out.find("equivariance error under"), std::string::npos) << r.out;
 }
 
 TEST_F(EvalCommand, says_what_to_do) {

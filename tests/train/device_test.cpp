@@ -26,7 +26,9 @@ struct StepNumbers {
 class StepOnDevice {
 public:
     explicit StepOnDevice(const Combination& c)
-        : setup(run::parse_job_text(job_text(c), c.job.empty() ? "plain.toml" : c.job, keys_of(c))),
+        // A stored job's data lie where its project says, whatever the current folder.
+        : setup(c.job.empty() ? run::parse_job_text(job_text(c), "plain.toml", keys_of(c))
+                              : run::read_job(c.job, keys_of(c))),
           program(setup.network->training()) {
         setup.network->initialise<double>(static_cast<std::uint64_t>(setup.job.seed), trained, state);
         const parallel::LaneMap lanes(static_cast<int>(setup.job.parallel.lanes), 1, 0, 1);
