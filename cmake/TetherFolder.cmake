@@ -1,10 +1,10 @@
 # tether_folder(name USES folders... PACKAGES targets...): the static library of src/<name>.
 # A folder without sources yet is an interface library, so that others can already name it.
-# With TETHER_CUDA, src/<name>/cuda takes the place of src/<name>/no_cuda.cpp; NCCL alike.
+# With TETHER_CUDA, src/<name>/cuda takes the place of src/<name>/no_cuda.cpp; NCCL and MPI alike.
 function(tether_folder name)
   cmake_parse_arguments(ARG "" "" "USES;PACKAGES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
-  foreach(part CUDA NCCL)
+  foreach(part CUDA NCCL MPI)
     string(TOLOWER ${part} folder)
     file(GLOB part_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/${folder}/*.cpp
                                              ${CMAKE_SOURCE_DIR}/src/${name}/${folder}/*.cu)

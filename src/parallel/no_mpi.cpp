@@ -1,7 +1,4 @@
 // make_communicator() of a build without MPI: one process, or a clear error under a launcher.
-#include "mpi_build.hpp"
-
-#ifndef TETHER_HAS_MPI
 #include "launch.hpp"
 #include "tether/core/error.hpp"
 #include "tether/parallel/communicator.hpp"
@@ -18,4 +15,3 @@ std::unique_ptr<Communicator> make_communicator() {
 }
 
 } // namespace tether::parallel
-#endif

@@ -2,7 +2,6 @@
 // end in bounded time, with the promised exit code and a message that names the rank. A job is this
 // test program again, with one `Scenario` test; what it does to itself is in run_scenario().
 #include "src/parallel/launch.hpp"
-#include "src/parallel/mpi_build.hpp"
 #include "tests/parallel/world.hpp"
 #include "tests/support/reference.hpp"
 #include "tether/core/error.hpp"
@@ -104,7 +103,7 @@ Outcome run(const std::string& command) {
 class Faults : public testing::Test {
 protected:
     void SetUp() override {
-#ifndef TETHER_HAS_MPI
+#ifndef TETHER_WITH_MPI
         GTEST_SKIP() << "a build without MPI";
 #endif
         if (read_launch().by_launcher || std::getenv("TETHER_SCENARIO") != nullptr) {

@@ -1,10 +1,7 @@
-#include "mpi_build.hpp"
+#include "src/parallel/mpi/node_window.hpp"
 
-#ifdef TETHER_HAS_MPI
-#include "node_window.hpp"
-
+#include "src/parallel/wait_word.hpp"
 #include "tether/core/error.hpp"
-#include "wait_word.hpp"
 
 #include <array>
 #include <cstring>
@@ -144,4 +141,3 @@ std::vector<int> NodeWindow::missing() const {
 }
 
 } // namespace tether::parallel
-#endif

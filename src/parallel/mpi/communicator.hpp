@@ -7,8 +7,8 @@
 // Between nodes, ranks with the same place in their node exchange their slice (tree_exchange).
 #pragma once
 
-#include "mpi_calls.hpp"
-#include "node_window.hpp"
+#include "src/parallel/mpi/calls.hpp"
+#include "src/parallel/mpi/node_window.hpp"
 
 #include "tether/parallel/communicator.hpp"
 

@@ -1,12 +1,9 @@
-#include "mpi_build.hpp"
+#include "src/parallel/mpi/communicator.hpp"
 
-#ifdef TETHER_HAS_MPI
-#include "mpi_communicator.hpp"
-
+#include "src/parallel/wait_word.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/fixed_tree.hpp"
 #include "tether/core/log.hpp"
-#include "wait_word.hpp"
 
 #include <unistd.h>
 
@@ -452,4 +449,3 @@ std::unique_ptr<Communicator> make_communicator() {
 }
 
 } // namespace tether::parallel
-#endif

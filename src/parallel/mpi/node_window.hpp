@@ -4,8 +4,8 @@
 // moment, then sleeps. Memory comes from MPI_Win_allocate_shared.
 #pragma once
 
-#include "collective.hpp"
-#include "mpi_calls.hpp"
+#include "src/parallel/collective.hpp"
+#include "src/parallel/mpi/calls.hpp"
 
 #include <atomic>
 #include <chrono>

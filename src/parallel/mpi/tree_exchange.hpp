@@ -3,7 +3,7 @@
 // lower subtree on the left, so all ranks end with the same bits. A power-of-two number of ranks.
 #pragma once
 
-#include "mpi_calls.hpp"
+#include "src/parallel/mpi/calls.hpp"
 
 #include <array>
 #include <span>

@@ -6,7 +6,7 @@
 #define MPICH_SKIP_MPICXX 1
 #include <mpi.h>
 
-#include "launch.hpp"
+#include "src/parallel/launch.hpp"
 
 #include <cstddef>
 #include <memory>

@@ -1,10 +1,7 @@
 // The sums of MpiCommunicator: which schedule a vector takes, and the schedules themselves. All of
 // them are the tree of core/fixed_tree.hpp over ranks.
-#include "mpi_build.hpp"
-
-#ifdef TETHER_HAS_MPI
-#include "mpi_communicator.hpp"
-#include "tree_exchange.hpp"
+#include "src/parallel/mpi/communicator.hpp"
+#include "src/parallel/mpi/tree_exchange.hpp"
 
 #include "tether/core/error.hpp"
 #include "tether/core/fixed_tree.hpp"
@@ -18,7 +15,7 @@
 namespace tether::parallel {
 namespace {
 
-constexpr int sum_tag = 2; // header_tag of mpi_communicator.cpp is on another communicator
+constexpr int sum_tag = 2; // header_tag of communicator.cpp is on another communicator
 constexpr std::size_t staging_bytes = std::size_t{1} << 20U; // per rank, two halves: fits in L2
 
 // The part of `count` entries that belongs to one of `parts`, cut at cache lines.
@@ -179,4 +176,3 @@ template void MpiCommunicator::sum_fast(std::span<float> values);
 template void MpiCommunicator::sum_fast(std::span<double> values);
 
 } // namespace tether::parallel
-#endif

@@ -1,10 +1,7 @@
-#include "mpi_build.hpp"
+#include "src/parallel/mpi/calls.hpp"
 
-#ifdef TETHER_HAS_MPI
-#include "mpi_calls.hpp"
-
+#include "src/parallel/wait_word.hpp"
 #include "tether/core/error.hpp"
-#include "wait_word.hpp"
 
 #include <array>
 #include <climits>
@@ -117,4 +114,3 @@ MpiComm MpiComm::split_by_node() const {
 }
 
 } // namespace tether::parallel
-#endif
