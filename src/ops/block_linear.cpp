@@ -1,11 +1,11 @@
 #include "tether/ops/block_linear.hpp"
 
+#include "src/ops/weight_gradient.hpp"
 #include "tether/core/error.hpp"
 #include "tether/device/gemm.hpp"
 #include "tether/kernels/elementwise.hpp"
 #include "tether/kernels/product.hpp"
 #include "tether/ops/elementwise.hpp"
-#include "tether/ops/lane_reduce.hpp"
 
 #include <algorithm>
 #include <array>
@@ -15,9 +15,6 @@
 namespace tether::ops {
 namespace {
 
-// Rows that go through all panels before the next ones: they stay in the first-level and second-level
-// caches. A multiple of every register block.
-constexpr Index chunk_rows = 84;
 constexpr std::size_t most_terms = 128;
 
 class BlockLinearOp : public OpOf<BlockLinearOp> {
@@ -145,208 +142,6 @@ private:
     Index weights_ = 0;
 };
 
-// Gradients of all weight views of one map with respect to dy.
-class WeightGradient : public OpOf<WeightGradient> {
-public:
-    struct Part {
-        int input;
-        Index x_column, x_stride, y_column, y_stride, components;
-        WeightView weight;
-    };
-    WeightGradient(std::vector<Part> parts, Extent rows)
-        : parts_(std::move(parts)),
-          most_tiled_weights_(rows.axis == Axis::edge || rows.times > 1 ? 1 << 15 : 13000) {
-        for (const Part& p : parts_) {
-            elements_ += p.weight.k * p.weight.n;
-        }
-    }
-    [[nodiscard]] std::string_view name() const override { return "weight_gradient"; }
-    // Sums that are large for the number of rows of a lane are made block by block from all rows instead.
-    [[nodiscard]] bool sums_tiles() const override { return elements_ <= most_tiled_weights_; }
-
-    template <class T>
-    void execute(Run<T>& r) const {
-        if (sums_tiles()) {
-            by_rows(r);
-            return;
-        }
-        const std::span<const Index> lanes = r.lanes(r.inputs.back().extent);
-        for (const Part& p : parts_) {
-            const auto [a, b] = factors(r, p, 0);
-            const bool plain = p.weight.n_stride == 1;
-            device::multiply_transposed(lanes, p.components, a, b, r.out(0) + p.weight.offset,
-                                        plain ? p.weight.k_stride : p.weight.n_stride, false, *r.scratch);
-        }
-    }
-    template <class T>
-    void record(DeviceRun<T>& r) const {
-        std::vector<kernels::GradientPiece<T>> pieces;
-        std::vector<kernels::TotalPlace<T>> places; // partial sums are put in when they have their memory
-        Index elements = 0;
-        constexpr Index most_rows = kernels::ProductTile::rows;
-        constexpr Index most_columns = kernels::ProductTile::columns;
-        for (const Part& p : parts_) {
-            const auto& x = r.inputs[static_cast<std::size_t>(p.input)];
-            const auto& dy = r.inputs.back();
-            const bool plain = p.weight.n_stride == 1;
-            kernels::GradientPiece<T> whole{x.data + p.x_column,  x.columns,  p.x_stride, p.weight.k,
-                                            dy.data + p.y_column, dy.columns, p.y_stride, p.weight.n,
-                                            p.components,         elements,   0};
-            if (!plain) { // in the order in which the gradient lies in memory
-                std::swap(whole.a, whole.b);
-                std::swap(whole.a_stride, whole.b_stride);
-                std::swap(whole.a_component, whole.b_component);
-                std::swap(whole.a_columns, whole.b_columns);
-            }
-            whole.partial_stride = whole.b_columns;
-            places.push_back({nullptr, 0, elements, whole.b_columns,
-                              plain ? p.weight.k_stride : p.weight.n_stride, r.out(0) + p.weight.offset});
-            for (Index i = 0; i < whole.a_columns; i += most_rows) {
-                for (Index j = 0; j < whole.b_columns; j += most_columns) {
-                    kernels::GradientPiece<T> piece = whole;
-                    piece.a += i;
-                    piece.b += j;
-                    piece.a_columns = std::min(most_rows, whole.a_columns - i);
-                    piece.b_columns = std::min(most_columns, whole.b_columns - j);
-                    piece.at += i * whole.b_columns + j;
-                    pieces.push_back(piece);
-                }
-            }
-            elements += whole.a_columns * whole.b_columns;
-        }
-        const kernels::LaneRows lanes = r.lanes(r.inputs.back().extent);
-        T* partial = r.partial_sums(lanes.lanes * elements);
-        r.products(lanes, r.inputs.back().capacity, std::move(pieces), partial, elements);
-        for (kernels::TotalPlace<T>& place : places) {
-            place.partial = partial + place.first;
-            place.lane_stride = elements;
-        }
-        r.total(std::move(places), elements, lanes.lanes);
-    }
-    [[nodiscard]] double flop(const Run<float>& r) const override {
-        double per_row = 0;
-        for (const Part& p : parts_) {
-            per_row += 2.0 * static_cast<double>(p.components * p.weight.k * p.weight.n);
-        }
-        return per_row * static_cast<double>(r.inputs.back().rows);
-    }
-
-private:
-    // x and dy from a row on, in the order in which the gradient lies in memory.
-    template <class T>
-    [[nodiscard]] std::pair<device::Factor<T>, device::Factor<T>> factors(const Run<T>& r, const Part& p,
-                                                                          Index row) const {
-        const auto& x = r.inputs[static_cast<std::size_t>(p.input)];
-        const auto& dy = r.inputs.back();
-        const device::Factor<T> fx{x.data + row * x.columns + p.x_column, x.columns, p.x_stride, p.weight.k};
-        const device::Factor<T> fy{dy.data + row * dy.columns + p.y_column, dy.columns, p.y_stride,
-                                   p.weight.n};
-        return p.weight.n_stride == 1 ? std::pair(fx, fy) : std::pair(fy, fx);
-    }
-
-    // A few rows at a time through all parts: rows are read once, the sums stay in the cache.
-    template <class T>
-    void by_rows(Run<T>& r) const {
-        Index columns = 0;
-        for (const Part& p : parts_) {
-            const auto [a, b] = factors(r, p, 0);
-            columns += a.columns * device::padded_columns<T>(b.columns);
-        }
-        const auto add_rows = [&](Index first, Index count, T* sum) {
-            for (const Part& p : parts_) {
-                const auto [a, b] = factors(r, p, first);
-                device::accumulate_transposed(count, p.components, a, b, sum, *r.scratch);
-                sum += a.columns * device::padded_columns<T>(b.columns);
-            }
-        };
-        if (r.sums_tiles) {
-            LaneTree<T> tree(r.tile.lanes, columns, *r.partial);
-            if (r.tile.begins) {
-                tree.clear();
-            }
-            add_rows(0, r.inputs.back().rows, tree.sum());
-            if (r.tile.ends) {
-                tree.add(r.tile.lane);
-                if (r.tile.lane + 1 == r.tile.lanes) {
-                    write(r, tree.sum());
-                }
-            }
-            return;
-        }
-        const std::span<const Index> lanes = r.lanes(r.inputs.back().extent);
-        LaneTree<T> tree(static_cast<Index>(lanes.size()) - 1, columns, *r.partial);
-        for (std::size_t l = 0; l + 1 < lanes.size(); ++l) {
-            tree.clear();
-            for (Index row = lanes[l]; row < lanes[l + 1]; row += chunk_rows) {
-                add_rows(row, std::min(chunk_rows, lanes[l + 1] - row), tree.sum());
-            }
-            tree.add(static_cast<Index>(l));
-        }
-        write(r, tree.sum());
-    }
-
-    template <class T>
-    void write(Run<T>& r, const T* sum) const {
-        for (const Part& p : parts_) {
-            const auto [a, b] = factors(r, p, 0);
-            const Index stride = p.weight.n_stride == 1 ? p.weight.k_stride : p.weight.n_stride;
-            for (Index i = 0; i < a.columns; ++i) {
-                std::copy_n(sum, b.columns, r.out(0) + p.weight.offset + i * stride);
-                sum += device::padded_columns<T>(b.columns);
-            }
-        }
-    }
-
-    std::vector<Part> parts_;
-    Index most_tiled_weights_;
-    Index elements_ = 0;
-};
-
-class ColumnSum : public OpOf<ColumnSum> {
-public:
-    explicit ColumnSum(Index columns) : columns_(columns) {}
-    [[nodiscard]] std::string_view name() const override { return "column_sum"; }
-    [[nodiscard]] bool sums_tiles() const override { return true; }
-    template <class T>
-    void execute(Run<T>& r) const {
-        const T* x = r.in(0);
-        const Index stride = r.in_columns(0);
-        const auto add = [&](Index row, T* __restrict__ sum) {
-            const T* __restrict__ from = x + row * stride;
-            for (Index c = 0; c < columns_; ++c) {
-                sum[c] += from[c];
-            }
-        };
-        if (!r.sums_tiles) {
-            lane_reduce(r.lanes(r.inputs[0].extent), columns_, r.out(0), false, *r.scratch, add);
-            return;
-        }
-        LaneTree<T> tree(r.tile.lanes, columns_, *r.partial);
-        if (r.tile.begins) {
-            tree.clear();
-        }
-        for (Index row = 0; row < r.in_rows(0); ++row) {
-            add(row, tree.sum());
-        }
-        if (r.tile.ends) {
-            tree.add(r.tile.lane);
-            if (r.tile.lane + 1 == r.tile.lanes) {
-                std::copy_n(tree.sum(), columns_, r.out(0));
-            }
-        }
-    }
-    template <class T>
-    void record(DeviceRun<T>& r) const {
-        r.gradient_sum(r.lanes(r.input(0).extent), columns_, r.in(0), nullptr, r.in_columns(0));
-    }
-    [[nodiscard]] double flop(const Run<float>& r) const override {
-        return static_cast<double>(r.in_rows(0) * columns_);
-    }
-
-private:
-    Index columns_;
-};
-
 WeightView at(WeightView view, Index parameter_offset) {
     view.offset += parameter_offset;
     return view;
@@ -390,7 +185,7 @@ void BlockLinearOp::reverse(Reverse& r) const {
         r.add(i, block_linear(b, {dy}, weight, back));
     }
     if (r.wants(inputs)) {
-        std::vector<WeightGradient::Part> parts;
+        std::vector<WeightPart> parts;
         std::vector<WeightView> views;
         for (const Block& block : map_.blocks) {
             for (const BlockTerm& term : block.terms) {
@@ -407,8 +202,7 @@ void BlockLinearOp::reverse(Reverse& r) const {
         }
         in.push_back(dy);
         const Value gradient = b.parameter_gradient(weight, views);
-        b.append_into(std::make_shared<WeightGradient>(std::move(parts), b.info(dy).extent), std::move(in),
-                      {gradient});
+        b.append_into(weight_gradient(std::move(parts), b.info(dy).extent), std::move(in), {gradient});
     }
     if (biased_ && r.wants(inputs + 1)) {
         bias_gradient(b, dy, r.in(inputs + 1));
@@ -416,12 +210,6 @@ void BlockLinearOp::reverse(Reverse& r) const {
 }
 
 } // namespace
-
-void bias_gradient(Builder& b, Value dy, Value bias) {
-    const Index columns = b.info(bias).columns;
-    const Value gradient = b.parameter_gradient(bias, {{0, 0, 1, 1, columns}});
-    b.append_into(std::make_shared<ColumnSum>(columns), {dy}, {gradient});
-}
 
 Value block_linear(Builder& b, const std::vector<Value>& inputs, Value weight, const BlockLinear& map,
                    std::optional<Value> bias, Activation activation) {
@@ -498,12 +286,6 @@ Value linear_part(Builder& b, Value input, Value weight, Index out, Index in_tot
           in_total, b.info(weight).columns);
     return block_linear(b, {input}, weight,
                         {out, {{0, 0, 1, out, {{0, 0, 0, {first, 1, in_total, k, out}}}}}}, bias);
-}
-
-Value column_sum(Builder& b, Value x) {
-    check(b.info(x).extent.axis != Axis::one, "column_sum: rows of the batch expected, {} is one row",
-          b.info(x).name);
-    return b.append(std::make_shared<ColumnSum>(b.info(x).columns), {x}, {Axis::one, 1}, b.info(x).columns);
 }
 
 } // namespace tether::ops
