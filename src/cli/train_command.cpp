@@ -119,7 +119,6 @@ int train_command(std::span<const std::string> arguments) {
             }
             return;
         }
-        (void)run::open_device(options.device, *world); // a missing device is told before anything is written
         const std::vector<run::TrainResult> results = run::train_replicas(jobs, options, *world);
         for (const run::TrainResult& result : results) {
             code = std::max(code, static_cast<int>(result.code)); // 75: some of them want to be started again

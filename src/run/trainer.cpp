@@ -4,15 +4,18 @@
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
 #include "tether/parallel/coordinator.hpp"
+#include "tether/parallel/device_communicator.hpp"
 #include "tether/parallel/lanes.hpp"
 #include "tether/parallel/thread_team.hpp"
 #include "tether/run/description.hpp"
+#include "tether/run/device_choice.hpp"
 #include "tether/run/local_data.hpp"
 #include "tether/run/provenance.hpp"
 #include "tether/run/signals.hpp"
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace tether::run {
 namespace {
@@ -46,15 +49,24 @@ void check_ranks_agree(const Job& job, const Setup& setup, parallel::Communicato
     }
 }
 
-RunDescription describe(const Setup& setup, parallel::Communicator& world, int threads, int worker_ranks) {
+// `device`: what this rank trains on; empty where it does not train.
+RunDescription describe(const Setup& setup, parallel::Communicator& world, int threads, int worker_ranks,
+                        const std::string& device) {
     const Provenance p = provenance();
     const std::vector<std::string> host_list = gather_text(world, p.host);
     const std::set<std::string> hosts(host_list.begin(), host_list.end());
     RunDescription d = describe_setup(setup);
     d.hosts = fmt::format("{}", fmt::join(hosts, ", "));
+    const std::vector<std::string> device_list = gather_text(world, device);
+    std::set<std::string> devices(device_list.begin(), device_list.end());
+    devices.erase("");
+    d.devices = fmt::format("{}", fmt::join(devices, ", "));
     d.ranks = worker_ranks;
     d.threads = threads;
     d.more.emplace_back("communicator", world.description());
+    if (const std::string nccl = parallel::nccl_version(); !nccl.empty() && d.devices != "cpu") {
+        d.more.emplace_back("nccl", nccl);
+    }
     return d;
 }
 
@@ -101,10 +113,17 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
         log::info("{}: the loss does not reach this gate; it says nothing about the data", site);
     }
 
+    std::unique_ptr<device::Backend> backend;
+    if (!cast.is_coordinator()) {
+        backend = options.backend ? options.backend() : open_device(options.device, *cast.workers);
+    }
     RolePlan plan;
     plan.job = &setup.job;
     plan.folder = path;
-    plan.description = describe(setup, world, threads, worker_ranks);
+    plan.description = describe(setup, world, threads, worker_ranks,
+                                cast.is_coordinator() ? ""
+                                : backend == nullptr  ? "cpu"
+                                                      : backend->name());
     plan.method = setup.method.get();
     plan.start = {.sites = setup.network->sites(),
                   .steps_per_epoch = setup.steps_per_epoch(),
@@ -124,10 +143,11 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
     if (cast.workers->rank() == 0) {
         link = parallel::connect_coordinator(cast, place, factory);
     }
-    const ExitCode code =
-        job.train.precision == Precision::float32
-            ? training_loop<float>(setup, options, path, threads, *cast.workers, link.get())
-            : training_loop<double>(setup, options, path, threads, *cast.workers, link.get());
+    const ExitCode code = job.train.precision == Precision::float32
+                              ? training_loop<float>(setup, options, path, threads, *cast.workers,
+                                                     std::move(backend), link.get())
+                              : training_loop<double>(setup, options, path, threads, *cast.workers,
+                                                      std::move(backend), link.get());
     if (dedicated) {
         (void)world.broadcast_value(static_cast<int>(code), 0);
     }

@@ -4,7 +4,6 @@
 #include "tether/core/log.hpp"
 #include "tether/parallel/watchdog.hpp"
 #include "tether/run/clock.hpp"
-#include "tether/run/device_choice.hpp"
 #include "tether/run/engine.hpp"
 #include "tether/run/evaluation.hpp"
 #include "tether/run/fault_injection.hpp"
@@ -38,11 +37,11 @@ template <class T>
 class Loop {
 public:
     Loop(Setup& setup, const TrainOptions& options, const std::string& folder, int threads,
-         parallel::Communicator& workers, parallel::CoordinatorLink* link)
+         parallel::Communicator& workers, std::unique_ptr<device::Backend> backend,
+         parallel::CoordinatorLink* link)
         : setup_(setup), job_(setup.job), options_(options), folder_(folder), workers_(workers), link_(link),
           lanes_(static_cast<int>(job_.parallel.lanes), workers.size(), workers.rank(), threads),
-          team_(lanes_.threads()),
-          backend_(options.backend ? options.backend() : open_device(options.device, workers)),
+          team_(lanes_.threads()), backend_(std::move(backend)),
           engine_owner_(make_engine<T>(*setup.network, *setup.method,
                                        {job_.primal.optimiser, job_.parallel.order == SumOrder::tree,
                                         job_.parallel.lanes_at_once, options.checking},
@@ -341,9 +340,10 @@ private:
 
 template <class T>
 ExitCode training_loop(Setup& setup, const TrainOptions& options, const std::string& folder, int threads,
-                       parallel::Communicator& workers, parallel::CoordinatorLink* link) {
+                       parallel::Communicator& workers, std::unique_ptr<device::Backend> backend,
+                       parallel::CoordinatorLink* link) {
     try {
-        Loop<T> loop(setup, options, folder, threads, workers, link);
+        Loop<T> loop(setup, options, folder, threads, workers, std::move(backend), link);
         return loop.run();
     } catch (const Error&) {
         if (link != nullptr) {
@@ -361,8 +361,10 @@ ExitCode training_loop(Setup& setup, const TrainOptions& options, const std::str
 }
 
 template ExitCode training_loop<float>(Setup&, const TrainOptions&, const std::string&, int,
-                                       parallel::Communicator&, parallel::CoordinatorLink*);
+                                       parallel::Communicator&, std::unique_ptr<device::Backend>,
+                                       parallel::CoordinatorLink*);
 template ExitCode training_loop<double>(Setup&, const TrainOptions&, const std::string&, int,
-                                        parallel::Communicator&, parallel::CoordinatorLink*);
+                                        parallel::Communicator&, std::unique_ptr<device::Backend>,
+                                        parallel::CoordinatorLink*);
 
 } // namespace tether::run

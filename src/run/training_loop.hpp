@@ -10,14 +10,18 @@
 
 namespace tether::run {
 
-// Steps until the end, a stop or an error. `link` on rank 0 of the workers, null on the others.
+// Steps until the end, a stop or an error, on `backend` or, where that is null, on cores. `link` on rank 0 of
+// the workers, null on the others.
 template <class T>
 ExitCode training_loop(Setup& setup, const TrainOptions& options, const std::string& folder, int threads,
-                       parallel::Communicator& workers, parallel::CoordinatorLink* link);
+                       parallel::Communicator& workers, std::unique_ptr<device::Backend> backend,
+                       parallel::CoordinatorLink* link);
 
 extern template ExitCode training_loop<float>(Setup&, const TrainOptions&, const std::string&, int,
-                                              parallel::Communicator&, parallel::CoordinatorLink*);
+                                              parallel::Communicator&, std::unique_ptr<device::Backend>,
+                                              parallel::CoordinatorLink*);
 extern template ExitCode training_loop<double>(Setup&, const TrainOptions&, const std::string&, int,
-                                               parallel::Communicator&, parallel::CoordinatorLink*);
+                                               parallel::Communicator&, std::unique_ptr<device::Backend>,
+                                               parallel::CoordinatorLink*);
 
 } // namespace tether::run
