@@ -1,27 +1,18 @@
 // See device_engine.hpp.
 #include "tether/run/device_engine.hpp"
 
+#include "src/run/lap.hpp"
 #include "tether/core/error.hpp"
 #include "tether/kernels/elementwise.hpp"
 #include "tether/kernels/update.hpp"
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 
 namespace tether::run {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point& last) {
-    const Clock::time_point now = Clock::now();
-    const double passed = std::chrono::duration<double>(now - last).count();
-    last = now;
-    return passed;
-}
 
 // Numbers of a long vector that one block of threads adds up.
 constexpr Index norm_part = 4096;
@@ -260,7 +251,7 @@ void DeviceEngine<T>::reduce() {
 template <class T>
 void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Control& control) {
     times_ = {};
-    Clock::time_point clock = Clock::now();
+    LapClock::time_point clock = LapClock::now();
     const parallel::LaneRange mine = lanes_.mine();
     fill(mine.first, mine.count, part_);
     executor_->load(part_);
@@ -317,7 +308,7 @@ void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Co
 template <class T>
 StepResult DeviceEngine<T>::update(const methods::Control& control, double learning_rate,
                                    bool /*want_norm*/) {
-    Clock::time_point clock = Clock::now();
+    LapClock::time_point clock = LapClock::now();
     StepResult result;
     if (network_.policy().gate == methods::Gate::trained) {
         result.extra_loss = this->primal_terms(control);

@@ -1,23 +1,14 @@
 #include "tether/run/host_engine.hpp"
 
+#include "src/run/lap.hpp"
 #include "tether/core/error.hpp"
 #include "tether/optimise/clip.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 namespace tether::run {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point& last) {
-    const Clock::time_point now = Clock::now();
-    const double passed = std::chrono::duration<double>(now - last).count();
-    last = now;
-    return passed;
-}
 
 // Part `part` of `parts` of n elements, whole cache lines.
 std::pair<Index, Index> share(Index n, Index part, Index parts) {
@@ -132,7 +123,7 @@ void HostEngine<T>::run_thread(int thread, const Fill& fill) {
     const std::size_t nodes = network_.training().part_nodes;
     const std::size_t forward = network_.training().forward_nodes;
     const Index groups = mine.count / lanes_at_once_;
-    Clock::time_point clock = Clock::now();
+    LapClock::time_point clock = LapClock::now();
     for (Index g = 0; g < groups; ++g) {
         fill(mine.first + g * lanes_at_once_, lanes_at_once_, w.part);
         w.times.data += seconds_since(clock);
@@ -211,7 +202,7 @@ void HostEngine<T>::compute(const Fill& fill, double factor, const methods::Cont
         times_.backward = std::max(times_.backward, w->times.backward);
         times_.reduce = std::max(times_.reduce, w->times.reduce);
     }
-    Clock::time_point clock = Clock::now();
+    LapClock::time_point clock = LapClock::now();
     gradient_[static_cast<std::size_t>(length_) - 1] = stop_requested_ ? T(1) : T(0);
     if (communicator_.size() > 1) {
         if (settings_.tree_order) {
@@ -249,7 +240,7 @@ void HostEngine<T>::measure_tasks(const methods::Control& control) {
 
 template <class T>
 StepResult HostEngine<T>::update(const methods::Control& control, double learning_rate, bool want_norm) {
-    Clock::time_point clock = Clock::now();
+    LapClock::time_point clock = LapClock::now();
     StepResult result;
     const auto n = static_cast<std::size_t>(network_.trained_size());
     result.loss = static_cast<double>(gradient_[n]);
