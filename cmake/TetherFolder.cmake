@@ -1,8 +1,32 @@
-# tether_folder(name USES folders... PACKAGES targets...): the static library of src/<name>.
+# Most of a build is spent on reading the same headers again. With TETHER_JOIN
+# tether_precompile(target group [header…]) reads those of the standard library once for all targets of a group
+# (which share their compile options), and tether_join(target) compiles several small files of tests as one.
+# scripts/check reads every file without either, so that no include is missing.
+function(tether_join target)
+  if(TETHER_JOIN)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 7)
+  endif()
+endfunction()
+function(tether_precompile target group)
+  if(NOT TETHER_JOIN)
+    return()
+  endif()
+  get_property(first GLOBAL PROPERTY TETHER_PRECOMPILED_${group})
+  if(first)
+    target_precompile_headers(${target} REUSE_FROM ${first})
+  else()
+    set_property(GLOBAL PROPERTY TETHER_PRECOMPILED_${group} ${target})
+    set(headers ${CMAKE_SOURCE_DIR}/cmake/precompiled.hpp ${ARGN})
+    target_precompile_headers(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${headers}>")
+  endif()
+endfunction()
+
+# tether_folder(name [LIGHT [BUT files...]] USES folders... PACKAGES targets...): the static library of src/<name>.
+# LIGHT: no arithmetic of a step (but in some files), so optimised less and compiled in two thirds of the time.
 # A folder without sources yet is an interface library, so that others can already name it.
 # With TETHER_CUDA, src/<name>/cuda takes the place of src/<name>/no_cuda.cpp; NCCL and MPI alike.
 function(tether_folder name)
-  cmake_parse_arguments(ARG "" "" "USES;PACKAGES" ${ARGN})
+  cmake_parse_arguments(ARG "LIGHT" "" "BUT;USES;PACKAGES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
   foreach(part CUDA NCCL MPI)
     string(TOLOWER ${part} folder)
@@ -24,6 +48,16 @@ function(tether_folder name)
       target_compile_options(${target} PRIVATE "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-ffp-contract=fast;${TETHER_VECTOR_WIDTH}>")
     else()
       target_compile_options(${target} PRIVATE $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-ffp-contract=off>)
+    endif()
+    if(name IN_LIST TETHER_FUSED_FOLDERS)
+      tether_precompile(${target} fused)
+    elseif(ARG_LIGHT)
+      target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+      list(TRANSFORM ARG_BUT REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/${name}/\\1.cpp")
+      set_source_files_properties(${ARG_BUT} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3> SKIP_PRECOMPILE_HEADERS ON)
+      tether_precompile(${target} light)
+    else()
+      tether_precompile(${target} plain)
     endif()
     target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR})
   else()
@@ -61,8 +95,13 @@ function(tether_test name)
     target_compile_options(test_${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   endif()
   # What they test is compiled as ever; the tests themselves compile in two thirds of the time.
-  target_compile_options(test_${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  target_compile_options(test_${name} PRIVATE $<$<CONFIG:Release>:-O1> ${tether_test_flags})
   target_compile_definitions(test_${name} PRIVATE TETHER_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  tether_precompile(test_${name} tests <gtest/gtest.h>)
+  if(name STREQUAL "run")
+    tether_join(test_${name}) # many small files, but for one that reads names of two namespaces
+    set_source_files_properties(running/verify_test.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endif()
   gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
                        DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
 endfunction()

@@ -36,16 +36,16 @@ std::vector<Expected> expected_of(const Network& network, bool has_gamma) {
     return all;
 }
 
-// A list for people: the first ones, and how many more.
-std::string some(const std::vector<std::string>& items) {
+// A list for people: the first names, each with the nearest of the others, and how many more.
+std::string some(const std::vector<std::string>& names, const std::vector<std::string>& others) {
     constexpr std::size_t shown = 12;
-    std::string text = join(std::span(items).first(std::min(shown, items.size())), ", ");
-    return items.size() > shown ? fmt::format("{} and {} more", text, items.size() - shown) : text;
-}
-
-std::string with_nearest(const std::string& name, const std::vector<std::string>& others) {
-    const std::string nearest = nearest_name(name, others);
-    return nearest.empty() ? folder + name : fmt::format("{}{} (nearest: {})", folder, name, nearest);
+    std::vector<std::string> first;
+    for (const std::string& name : std::span(names).first(std::min(shown, names.size()))) {
+        const std::string nearest = nearest_name(name, others);
+        first.push_back(nearest.empty() ? folder + name : fmt::format("{}{} (nearest: {})", folder, name, nearest));
+    }
+    const std::string text = join(first, ", ");
+    return names.size() > shown ? fmt::format("{} and {} more", text, names.size() - shown) : text;
 }
 
 void check_names(const hdf5::Reader& file, const Job& job, const std::vector<Expected>& expected,
@@ -65,19 +65,12 @@ void check_names(const hdf5::Reader& file, const Job& job, const std::vector<Exp
     if (only_known.empty() && only_found.empty()) {
         return;
     }
-    std::vector<std::string> missing, unknown;
-    for (const std::string& name : only_known) {
-        missing.push_back(with_nearest(name, only_found));
-    }
-    for (const std::string& name : only_found) {
-        unknown.push_back(with_nearest(name, only_known));
-    }
     std::string text;
-    if (!missing.empty()) {
-        text += fmt::format("; {} missing: {}", missing.size(), some(missing));
+    if (!only_known.empty()) {
+        text += fmt::format("; {} missing: {}", only_known.size(), some(only_known, only_found));
     }
-    if (!unknown.empty()) {
-        text += fmt::format("; {} unknown: {}", unknown.size(), some(unknown));
+    if (!only_found.empty()) {
+        text += fmt::format("; {} unknown: {}", only_found.size(), some(only_found, only_known));
     }
     fail(ExitCode::data,
          "{}: {} datasets in /weight, expected the {} of {} with method {} (another method has other free "

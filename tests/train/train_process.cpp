@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <fcntl.h>
@@ -81,6 +82,9 @@ std::vector<std::string> on_ranks(int ranks, const std::vector<std::string>& arg
 Process::Process(const std::vector<std::string>& command, const std::string& folder) : folder_(folder) {
     static std::atomic<int> count{0};
     name_ = fmt::format("{}/process-{}", folder_, ++count);
+#ifdef TETHER_MPIEXEC
+    launcher_ = command[0] == TETHER_MPIEXEC;
+#endif
     std::vector<char*> arguments;
     for (const std::string& a : command) {
         arguments.push_back(const_cast<char*>(a.c_str()));
@@ -125,10 +129,32 @@ std::vector<pid_t> Process::children() const {
     return out;
 }
 
+bool Process::left_alone() {
+    if (!launcher_) {
+        return false;
+    }
+    const std::vector<pid_t> all = children();
+    const bool alive = std::ranges::any_of(all, [](pid_t child) {
+        const std::string stat = content(fmt::format("/proc/{}/stat", child));
+        const std::size_t state = stat.rfind(") ");
+        return state != std::string::npos && stat.substr(state + 2, 1) != "Z";
+    });
+    has_had_children_ = has_had_children_ || alive;
+    return has_had_children_ && !alive;
+}
+
 Outcome Process::wait(std::chrono::seconds limit) {
     const auto end = std::chrono::steady_clock::now() + limit;
     bool late = false;
+    auto last_with_children = std::chrono::steady_clock::now();
     while (running()) {
+        // mpirun of Open MPI 4.1 may lock itself up in PMIx_server_finalize when a rank was killed while
+        // it connected: all ranks are gone, and it waits for ever.
+        if (!left_alone()) {
+            last_with_children = std::chrono::steady_clock::now();
+        } else if (std::chrono::steady_clock::now() - last_with_children > std::chrono::seconds(10)) {
+            ::kill(pid_, SIGKILL);
+        }
         if (!late && std::chrono::steady_clock::now() >= end) {
             late = true;
             for (const pid_t child : children()) {
@@ -136,7 +162,7 @@ Outcome Process::wait(std::chrono::seconds limit) {
             }
             ::kill(-pid_, SIGKILL);
         }
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     const int code = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
     return {late ? 124 : code, content(name_ + ".out"), content(name_ + ".err")};

@@ -50,11 +50,16 @@ public:
     Outcome wait(std::chrono::seconds limit = std::chrono::seconds(300));
 
 private:
+    // It is mpirun, had ranks, and they have all ended.
+    [[nodiscard]] bool left_alone();
+
     std::string folder_;
     std::string name_;
     pid_t pid_ = -1;
     int status_ = 0;
     bool ended_ = false;
+    bool launcher_ = false;
+    bool has_had_children_ = false;
 };
 
 // Runs `tether ARGUMENTS` to its end.
