@@ -28,7 +28,8 @@ std::string nearest_name(std::string_view word, std::span<const std::string> can
     int best_distance = std::max(2, static_cast<int>(word.size()) / 3) + 1;
     for (const std::string& candidate : candidates) {
         // Names out of a damaged file may be long: a distance is at least the difference of the lengths.
-        const std::size_t difference = std::max(word.size(), candidate.size()) - std::min(word.size(), candidate.size());
+        const std::size_t difference =
+            std::max(word.size(), candidate.size()) - std::min(word.size(), candidate.size());
         if (difference >= static_cast<std::size_t>(best_distance)) {
             continue;
         }

@@ -75,7 +75,15 @@ double node_flop(const Program& program, std::size_t node, const std::array<Inde
             operands.push_back({nullptr, axis_rows * i.extent.times, i.columns, i.extent});
         }
     }
+    // A batch of these counts, its nodes spread evenly: the work of attention grows with the squares.
+    BatchPart<float> batch;
+    const auto graphs = rows[static_cast<std::size_t>(Axis::graph)];
+    const auto nodes = rows[static_cast<std::size_t>(Axis::node)];
+    for (Index g = 0; g <= graphs; ++g) {
+        batch.topology.node_begin.push_back(static_cast<std::int32_t>(graphs == 0 ? 0 : nodes * g / graphs));
+    }
     Run<float> r;
+    r.batch = &batch;
     r.inputs = {operands.data(), n.in.size()};
     r.outputs = {operands.data() + n.in.size(), n.out.size()};
     return n.op->flop(r);

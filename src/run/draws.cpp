@@ -78,9 +78,14 @@ void Draws::fill(BatchPart<T>& part) const {
         for (const Index sample : part.sample) {
             RandomStream stream(seed_, Purpose::method, static_cast<std::uint64_t>(step_),
                                 static_cast<std::uint64_t>(sample));
-            const symmetry::Matrix d = symmetry::wigner_d(turn.l, group_.random(stream).rotation);
-            for (const double x : d.values) {
-                to.push_back(static_cast<T>(x));
+            const symmetry::Quaternion rotation = group_.random(stream).rotation;
+            const auto add = [&to](double x) { to.push_back(static_cast<T>(x)); };
+            if (turn.l == 1) { // nearly always: a step allocates nothing
+                for (const symmetry::Vector3& row : symmetry::rotation_rows(rotation)) {
+                    std::ranges::for_each(row, add);
+                }
+            } else {
+                std::ranges::for_each(symmetry::wigner_d(turn.l, rotation).values, add);
             }
         }
     }

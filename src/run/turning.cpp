@@ -3,6 +3,7 @@
 #include "tether/core/error.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace tether::run {
 
@@ -40,16 +41,17 @@ void turn_nodes(const BatchPart<T>& part, std::span<T> rows, std::span<const sym
     const auto nodes = static_cast<Index>(t.node_begin.back());
     const Index vectors = nodes == 0 ? 0 : static_cast<Index>(rows.size()) / (3 * nodes); // of a node
     for (std::size_t g = 0; g + 1 < t.node_begin.size(); ++g) {
-        const symmetry::Matrix m = elements[g].matrix();
+        const std::array<symmetry::Vector3, 3> m = symmetry::rotation_rows(elements[g].rotation);
+        const double sign = elements[g].determinant;
         for (Index i = t.node_begin[g] * vectors; i < t.node_begin[g + 1] * vectors; ++i) {
             T* x = rows.data() + i * 3;
             double turned[3];
-            for (Index row = 0; row < 3; ++row) {
-                turned[row] = m(row, 0) * static_cast<double>(x[0]) + m(row, 1) * static_cast<double>(x[1]) +
-                              m(row, 2) * static_cast<double>(x[2]);
+            for (std::size_t row = 0; row < 3; ++row) {
+                turned[row] = m[row][0] * static_cast<double>(x[0]) + m[row][1] * static_cast<double>(x[1]) +
+                              m[row][2] * static_cast<double>(x[2]);
             }
             for (std::size_t r = 0; r < 3; ++r) {
-                x[r] = static_cast<T>(turned[r]);
+                x[r] = static_cast<T>(sign * turned[r]);
             }
         }
     }

@@ -42,7 +42,8 @@ std::string some(const std::vector<std::string>& names, const std::vector<std::s
     std::vector<std::string> first;
     for (const std::string& name : std::span(names).first(std::min(shown, names.size()))) {
         const std::string nearest = nearest_name(name, others);
-        first.push_back(nearest.empty() ? folder + name : fmt::format("{}{} (nearest: {})", folder, name, nearest));
+        first.push_back(nearest.empty() ? folder + name
+                                        : fmt::format("{}{} (nearest: {})", folder, name, nearest));
     }
     const std::string text = join(first, ", ");
     return names.size() > shown ? fmt::format("{} and {} more", text, names.size() - shown) : text;

@@ -44,17 +44,20 @@ Vector3 to_axis_angle(const Quaternion& q) {
     return {factor * q.x, factor * q.y, factor * q.z};
 }
 
+std::array<Vector3, 3> rotation_rows(const Quaternion& q) {
+    return {{{1 - 2 * (q.y * q.y + q.z * q.z), 2 * (q.x * q.y - q.w * q.z), 2 * (q.x * q.z + q.w * q.y)},
+             {2 * (q.x * q.y + q.w * q.z), 1 - 2 * (q.x * q.x + q.z * q.z), 2 * (q.y * q.z - q.w * q.x)},
+             {2 * (q.x * q.z - q.w * q.y), 2 * (q.y * q.z + q.w * q.x), 1 - 2 * (q.x * q.x + q.y * q.y)}}};
+}
+
 Matrix rotation_matrix(const Quaternion& q) {
+    const std::array<Vector3, 3> rows = rotation_rows(q);
     Matrix r(3, 3);
-    r(0, 0) = 1 - 2 * (q.y * q.y + q.z * q.z);
-    r(0, 1) = 2 * (q.x * q.y - q.w * q.z);
-    r(0, 2) = 2 * (q.x * q.z + q.w * q.y);
-    r(1, 0) = 2 * (q.x * q.y + q.w * q.z);
-    r(1, 1) = 1 - 2 * (q.x * q.x + q.z * q.z);
-    r(1, 2) = 2 * (q.y * q.z - q.w * q.x);
-    r(2, 0) = 2 * (q.x * q.z - q.w * q.y);
-    r(2, 1) = 2 * (q.y * q.z + q.w * q.x);
-    r(2, 2) = 1 - 2 * (q.x * q.x + q.y * q.y);
+    for (std::size_t i = 0; i < 3; ++i) {
+        for (std::size_t j = 0; j < 3; ++j) {
+            r(static_cast<Index>(i), static_cast<Index>(j)) = rows[i][j];
+        }
+    }
     return r;
 }
 

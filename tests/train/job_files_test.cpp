@@ -4,6 +4,7 @@
 #include "tests/train/training.hpp"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -70,11 +71,36 @@ TEST_P(JobFiles, trains_with_finite_figures) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, JobFiles, testing::ValuesIn(job_names()), [](const auto& tested) {
+const auto file_name = [](const auto& tested) {
     std::string name = tested.param;
     std::ranges::replace(name, '/', '_');
     return name;
-});
+};
+INSTANTIATE_TEST_SUITE_P(All, JobFiles, testing::ValuesIn(job_names()), file_name);
+
+// A step of every model, and of every method that does something within it, has its figures, and allocates
+// nothing.
+class Bench : public testing::TestWithParam<std::string> {};
+
+TEST_P(Bench, steps_are_timed_and_allocate_nothing) {
+    const TemporaryFolder folder;
+    const std::string job = std::string(TETHER_SOURCE_DIR) + "/jobs/" + GetParam() + ".toml";
+    std::vector<std::string> arguments{"bench",        job, "--steps", "3",     "--warmup",      "3",
+                                       "--threads",    "2", "--json",  "--set", "data.train=32", "--set",
+                                       "data.batch=16"};
+    const Outcome outcome = tether(arguments, folder.path());
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const auto found = nlohmann::json::parse(outcome.out);
+    EXPECT_EQ(found.at("allocations_per_step").get<double>(), 0);
+    EXPECT_GT(found.at("gflop_step").get<double>(), 0);
+    EXPECT_GT(found.at("step_ms").at("median").get<double>(), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Jobs, Bench,
+                         testing::Values("nbody/segnn_ace", "nbody/segnn_schedule", "nbody/segnn_recm",
+                                         "nbody/segnn_rpp", "nbody/egnn_augment", "nbody/mlp_remul",
+                                         "nbody/transformer_remul", "mocap/egno_ace_run"),
+                         file_name);
 
 TEST(JobFileList, is_the_one_expected) {
     EXPECT_GE(job_names().size(), 30U); // else the tests above test nothing

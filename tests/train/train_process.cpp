@@ -95,7 +95,7 @@ Process::Process(const std::vector<std::string>& command, const std::string& fol
         throw std::runtime_error("fork failed");
     }
     if (pid_ == 0) {
-        ::setpgid(0, 0); // so that all of it can be killed
+        ::setpgid(0, 0);                            // so that all of it can be killed
         ::setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1); // test machines are often containers
         ::setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
         ::setenv("ASAN_OPTIONS", "detect_leaks=0", 0); // of the MPI library, in sanitized builds

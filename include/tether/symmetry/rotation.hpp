@@ -24,6 +24,8 @@ normalised(const Quaternion& q); // throws Error where the length is zero or not
 [[nodiscard]] Quaternion about(const Vector3& axis, double angle); // axis of any length but zero
 [[nodiscard]] Vector3 to_axis_angle(const Quaternion& q);          // angle in [0, π]
 [[nodiscard]] Matrix rotation_matrix(const Quaternion& q);         // 3x3, acts on columns (x, y, z)
+// The same by rows and without an allocation, for loops over samples.
+[[nodiscard]] std::array<Vector3, 3> rotation_rows(const Quaternion& q);
 
 // R = R_y(alpha) R_x(beta) R_y(gamma), beta in [0, π].
 struct EulerAngles {
