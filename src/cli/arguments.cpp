@@ -118,7 +118,7 @@ const Flag& Arguments::known(const std::string& flag) const {
     return *found;
 }
 
-bool Arguments::has(const std::string& flag) const { return given_.count(known(flag).name) != 0; }
+bool Arguments::has(const std::string& flag) const { return given_.contains(known(flag).name); }
 
 std::optional<std::string> Arguments::value(const std::string& flag) const {
     return has(flag) ? std::optional(given_.at(flag).back()) : std::nullopt;

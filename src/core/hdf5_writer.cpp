@@ -126,17 +126,20 @@ void Writer::write_raw(const std::string& dataset, hid_t type, const void* data,
     stored(written && closed, place, "writing the dataset");
 }
 
-void Writer::write(const std::string& dataset, std::span<const double> values, std::vector<Index> shape) {
+void Writer::write(const std::string& dataset, std::span<const double> values,
+                   const std::vector<Index>& shape) {
     write_raw(dataset, H5T_NATIVE_DOUBLE, values.data(), values.size(), shape);
 }
-void Writer::write(const std::string& dataset, std::span<const float> values, std::vector<Index> shape) {
+void Writer::write(const std::string& dataset, std::span<const float> values,
+                   const std::vector<Index>& shape) {
     write_raw(dataset, H5T_NATIVE_FLOAT, values.data(), values.size(), shape);
 }
-void Writer::write(const std::string& dataset, std::span<const Index> values, std::vector<Index> shape) {
+void Writer::write(const std::string& dataset, std::span<const Index> values,
+                   const std::vector<Index>& shape) {
     write_raw(dataset, H5T_NATIVE_INT64, values.data(), values.size(), shape);
 }
 void Writer::write(const std::string& dataset, std::span<const std::int32_t> values,
-                   std::vector<Index> shape) {
+                   const std::vector<Index>& shape) {
     write_raw(dataset, H5T_NATIVE_INT32, values.data(), values.size(), shape);
 }
 void Writer::write(const std::string& dataset, std::span<const std::string> values) {

@@ -200,7 +200,7 @@ std::string write_motion(const std::string& path, const Motion& m) {
         write(name + "/start_frame", starts, {trials, trials == 0 ? 0 : std::ssize(starts) / trials}, "1",
               "first frame of each sample [trial, sample]");
     }
-    const std::string sum = checksum(m);
+    std::string sum = checksum(m);
     file.attribute("/", "kind", "motion");
     file.attribute("/", "schema_version", Index{1});
     file.attribute("/", "source", m.source);

@@ -74,7 +74,7 @@ Header read_header(std::ifstream& file, std::uint64_t file_size, const std::stri
     if (file.gcount() != 8 || std::memcmp(magic, "\x93NUMPY", 6) != 0) {
         bad(path, "is not a .npy file (the first bytes are not \\x93NUMPY)");
     }
-    const int version = magic[6];
+    const int version = static_cast<unsigned char>(magic[6]);
     if (version < 1 || version > 3) {
         bad(path, fmt::format(".npy format version {}; 1 to 3 were expected", version));
     }

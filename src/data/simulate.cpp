@@ -66,7 +66,8 @@ void draw_gravity(std::uint64_t seed, Index simulation, std::span<double> positi
         for (std::size_t i = a; i < velocity.size(); i += 3) {
             mean += velocity[i];
         }
-        mean /= static_cast<double>(velocity.size() / 3);
+        const std::size_t bodies = velocity.size() / 3;
+        mean /= static_cast<double>(bodies);
         for (std::size_t i = a; i < velocity.size(); i += 3) {
             velocity[i] -= mean;
         }

@@ -73,7 +73,7 @@ struct Layout {
 };
 
 std::vector<Index> shape_of(const hdf5::Reader& file, const std::string& name) {
-    const std::vector<Index> shape = file.held_shape(name);
+    std::vector<Index> shape = file.held_shape(name);
     check(shape.size() == 4 && shape[3] == 3 && std::ranges::all_of(shape, [](Index n) { return n > 0; }),
           ExitCode::data, "{}: has shape {}; [simulations, frames, bodies, 3] was expected",
           place(file.path(), name), text(shape));
@@ -210,7 +210,7 @@ std::string write_trajectories(const std::string& path, const Trajectories& t) {
     const std::vector<float> vel = narrowed(t.velocity);
     const std::vector<float> charge = narrowed(t.charge);
     const std::vector<Index> split(t.split.begin(), t.split.end());
-    const std::string checksum =
+    std::string checksum =
         combined(small_parts(charge, t.frames, split), sum_of(std::span(loc)), sum_of(std::span(vel)));
     hdf5::Writer file(path);
     file.write("loc", loc, shape);

@@ -44,7 +44,10 @@ double learning_rate(const ScheduleSettings& s, double base, Index epoch, Index 
             std::min(1.0, static_cast<double>(e) / static_cast<double>(std::max<Index>(epochs, 1)));
         return s.minimum + (base - s.minimum) * (1 + std::cos(std::numbers::pi * part)) / 2;
     }
-    case ScheduleKind::step: return base * std::pow(s.factor, static_cast<double>(e / s.every));
+    case ScheduleKind::step: {
+        const Index passed = e / s.every;
+        return base * std::pow(s.factor, static_cast<double>(passed));
+    }
     case ScheduleKind::milestones: {
         const auto passed = std::ranges::count_if(s.milestones, [&](double fraction) {
             // 0.9 of 10 epochs is epoch 9 although the product may fall short of it by rounding.

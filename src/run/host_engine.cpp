@@ -84,7 +84,7 @@ void HostEngine<T>::exchange(int thread, std::span<double> values) {
         for (int stride = 1; stride < lanes_.threads(); stride *= 2) {
             for (int t = 0; t < lanes_.threads(); t += 2 * stride) {
                 tree_add<double>(exchanged_[static_cast<std::size_t>(t)],
-                                 exchanged_[static_cast<std::size_t>(t + stride)]);
+                                 exchanged_[static_cast<std::size_t>(t) + static_cast<std::size_t>(stride)]);
             }
         }
         if (communicator_.size() > 1) {

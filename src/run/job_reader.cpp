@@ -177,7 +177,7 @@ const Given* JobReader::given_for(const KeyRow& row, bool& overridden) const {
         overridden = true;
         return &set->second;
     }
-    const auto former = [&](const Condition& condition) { return changed_.count(condition.chooser) != 0; };
+    const auto former = [&](const Condition& condition) { return changed_.contains(condition.chooser); };
     const auto in_text = text_.last.find(full);
     if (in_text == text_.last.end() || std::ranges::any_of(row.key.when, former)) {
         return nullptr; // what the text says belongs to the former choice
@@ -201,7 +201,7 @@ void JobReader::resolve() {
     std::vector<std::string> missing;
     for (const KeyRow& row : table_) {
         const std::string full = row.full_name();
-        if (values_.count(full) != 0 || !needs_met(row.key) ||
+        if (values_.contains(full) || !needs_met(row.key) ||
             !std::ranges::all_of(row.key.when, [&](const Condition& c) { return holds(c); })) {
             continue;
         }
@@ -232,7 +232,7 @@ void JobReader::resolve() {
 void JobReader::check_unused(const Layer& layer, bool overrides) const {
     for (const Given& given : layer.order) {
         const std::string full = given.full_name();
-        if (used_.count(full) != 0) {
+        if (used_.contains(full)) {
             continue;
         }
         std::vector<std::string> wanted, have;
@@ -254,7 +254,7 @@ void JobReader::check_unused(const Layer& layer, bool overrides) const {
                                           ? "no " + chooser
                                           : fmt::format("{} = {} ({})", chooser,
                                                         toml_text(value->second.value), value->second.origin);
-            const auto former = [&](const Condition& c) { return changed_.count(c.chooser) != 0; };
+            const auto former = [&](const Condition& c) { return changed_.contains(c.chooser); };
             ground_taken = ground_taken || (value != values_.end() && value->second.overridden) ||
                            std::ranges::any_of(row.key.when, former);
             if (std::ranges::find(wanted, want) == wanted.end()) {

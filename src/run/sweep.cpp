@@ -273,7 +273,7 @@ private:
         return array;
     }
 
-    void read_single(Sweep& sweep, std::vector<SweepChange> changes, const std::vector<Axis>& seeds,
+    void read_single(Sweep& sweep, const std::vector<SweepChange>& changes, const std::vector<Axis>& seeds,
                      const toml::node& node) const {
         const std::string where = at(node.source());
         const toml::table* table = node.as_table();

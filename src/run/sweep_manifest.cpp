@@ -119,7 +119,7 @@ std::vector<SourceFile> sources_of(const Sweep& sweep, const std::vector<Job>& j
         files.push_back(job.data_file());
     }
     std::ranges::sort(files);
-    files.erase(std::ranges::unique(files).begin(), files.end());
+    files.erase(std::unique(files.begin(), files.end()), files.end());
     for (const std::string& file : files) {
         if (fs::is_regular_file(file)) {
             out.push_back(source(file, "data"));

@@ -100,9 +100,10 @@ std::vector<double> derived_output(const ReferenceFile& file, const Network& net
         const auto columns = static_cast<std::size_t>(target.columns);
         const auto times = static_cast<std::size_t>(extent.times);
         result.assign(times, 0.0);
+        const std::size_t each = right.size() / times;
         for (std::size_t i = 0; i < right.size(); ++i) {
             const double d = static_cast<double>(found[i]) - static_cast<double>(right[i]);
-            result[i / columns % times] += d * d / static_cast<double>(right.size() / times);
+            result[i / columns % times] += d * d / static_cast<double>(each);
         }
     }
     const std::string mean = "_column_mean";
@@ -111,8 +112,9 @@ std::vector<double> derived_output(const ReferenceFile& file, const Network& net
         const auto columns = static_cast<std::size_t>(program.info(program.outputs.at(output)).columns);
         const std::vector<double> rows = rows_of(output);
         result.assign(columns, 0.0);
+        const std::size_t each = rows.size() / columns;
         for (std::size_t i = 0; i < rows.size(); ++i) {
-            result[i % columns] += rows[i] / static_cast<double>(rows.size() / columns);
+            result[i % columns] += rows[i] / static_cast<double>(each);
         }
     }
     return result;

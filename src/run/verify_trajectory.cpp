@@ -145,7 +145,8 @@ double mean_square_of_last_time(const Network& network, const BatchPart<T>& part
         const double d = static_cast<double>(found[i]) - static_cast<double>(right[i]);
         sum += i / width % times == times - 1 ? d * d : 0;
     }
-    return sum / static_cast<double>(right.size() / times);
+    const std::size_t last = right.size() / times;
+    return sum / static_cast<double>(last);
 }
 
 } // namespace

@@ -77,12 +77,15 @@ TEST(DataCommand, MotionCaptureFromFilesAndFromAStoredSet) {
         << made;
     EXPECT_TRUE(contains(made, "mocap.cs.cmu.edu"));
     EXPECT_EQ(data::open_mocap(folder.file("m.h5"), {}).graphs(), 3 * 89);
-    const std::string stored = run(
-        {"mocap", "--from", TETHER_SOURCE_DIR "/data/mocap/run_subject09.h5", "--out", folder.file("r.h5")});
+    const std::string stored =
+        run({"mocap", "--from", std::string(TETHER_SOURCE_DIR) + "/data/mocap/run_subject09.h5", "--out",
+             folder.file("r.h5")});
     EXPECT_TRUE(contains(stored, "1536 frames of 31 joints in 11 trials; 5 train trials (400 samples)"))
         << stored;
-    EXPECT_EQ(data::open_mocap(folder.file("r.h5"), {.train = 200}).sha256,
-              data::open_mocap(TETHER_SOURCE_DIR "/data/mocap/run_subject09.h5", {.train = 200}).sha256);
+    EXPECT_EQ(
+        data::open_mocap(folder.file("r.h5"), {.train = 200}).sha256,
+        data::open_mocap(std::string(TETHER_SOURCE_DIR) + "/data/mocap/run_subject09.h5", {.train = 200})
+            .sha256);
     EXPECT_TRUE(
         contains(run({"mocap", "--from", folder.path(), "--out", folder.file("x.h5"), "--horizon", "119"}),
                  "3 trial '35_01' has 120 frames; a horizon of 119 needs 121 or more"));

@@ -75,8 +75,8 @@ TEST(StatusCommand, shows_every_run_and_goes_on_past_damaged_ones) {
     const Result json = status({"--json", runs.path()});
     const auto list = nlohmann::json::parse(json.out);
     ASSERT_EQ(list.size(), 7U);
-    const std::vector<std::string> states{"complete",   "stopped",    "killed",
-                                          "unreadable", "unreadable", "failed", "waiting"};
+    const std::vector<std::string> states{"complete",   "stopped", "killed", "unreadable",
+                                          "unreadable", "failed",  "waiting"};
     for (std::size_t i = 0; i < states.size(); ++i) {
         EXPECT_EQ(list[i]["status"], states[i]) << list[i].dump(1);
     }

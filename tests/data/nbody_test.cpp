@@ -170,7 +170,7 @@ TEST(NBody, BadFilesAreNamed) {
     };
     EXPECT_EQ(open([](Content&) {}).graphs(), 7);
     const auto message = [&](const auto& change) {
-        const std::string text = error_of([&] { (void)open(change); });
+        std::string text = error_of([&] { (void)open(change); });
         EXPECT_TRUE(contains(text, folder.file("bad.h5"))) << text;
         return text;
     };

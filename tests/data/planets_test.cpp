@@ -191,7 +191,8 @@ TEST(Planets, are_a_data_set_of_four_parts) {
     fewer.set("out_of_distribution", Index{6});
     EXPECT_TRUE(contains(error_of([&] { (void)open_data_set("gravity4", path, fewer); }),
                          "holds 5 out-of-distribution simulations; 6 were asked for"));
-    EXPECT_TRUE(contains(error_of([&] { (void)open_data_set("nbody", path, {}); }), "frame 30 is not in the file"));
+    EXPECT_TRUE(
+        contains(error_of([&] { (void)open_data_set("nbody", path, {}); }), "frame 30 is not in the file"));
 }
 
 } // namespace

@@ -292,7 +292,7 @@ TEST(CudaBackend, replicas_run_as_one_in_whatever_order_they_come) {
     const long launches = b.counts().launches;
     for (int step = 0; step < 5; ++step) {
         b.run_together(ranges);
-        std::ranges::rotate(ranges, ranges.begin() + 2);
+        std::rotate(ranges.begin(), ranges.begin() + 2, ranges.end());
     }
     EXPECT_EQ(b.counts().launches - launches, 2);
     EXPECT_EQ(b.counts().replays, 3);
@@ -329,7 +329,7 @@ TEST(CudaBackend, what_a_graph_cannot_hold_is_refused) {
         Device d;
         Backend& b = *d.backend;
         void* s = b.allocate_staging(8);
-        const auto step = [&] { call(b, s); };
+        const auto step = [&, &refused = call] { refused(b, s); };
         b.replay(1, step);
         b.replay(1, step);
         const std::string message = message_of([&] { b.replay(1, step); });
@@ -414,14 +414,14 @@ TEST(CudaBackend, WarnsOrNamesDeviceAndCallWhateverFails) {
                                        "cudaGraphInstantiate"};
     std::set<std::string> struck;
     for (const auto& [call, times] : whole->number_of) {
-        for (int at = 0; at < times && elsewhere.count(call) == 0; ++at) {
+        for (int at = 0; at < times && !elsewhere.contains(call); ++at) {
             const auto machine = std::make_shared<FakeMachine>();
             machine->fail_call = call;
             machine->fail_at = at;
             try {
                 life(machine);
                 // Waiting at the end, and while captured, concerns nobody.
-                EXPECT_TRUE(graphs.count(call) != 0 || call == "cudaLaunchKernel" ||
+                EXPECT_TRUE(graphs.contains(call) || call == "cudaLaunchKernel" ||
                             call == "cudaStreamSynchronize")
                     << call << " number " << at << " failed unnoticed";
             } catch (const Error& error) {

@@ -153,8 +153,9 @@ void expect_near(const Numbers& found, const Numbers& right, const std::string& 
 
 // loss(x) is linear in one argument at a time: <gradient of x, x> is the loss (without what does not
 // contain x), and <gradient, d> is the loss at d.
-void expect_gradient(Recorded& product, const Batch& batch, std::map<std::string, Numbers> fields,
+void expect_gradient(Recorded& product, const Batch& batch, const std::map<std::string, Numbers>& given,
                      const Numbers& weights, const std::string& what) {
+    std::map<std::string, Numbers> fields = given;
     const auto base = product.run(batch, fields, weights);
     for (auto& [name, values] : fields) {
         const auto g = base.find("gradient/" + name);

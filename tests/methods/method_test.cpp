@@ -167,7 +167,8 @@ public:
 
         private:
             void set(Index step) {
-                const double epoch = static_cast<double>(step / start_.steps_per_epoch);
+                const Index passed = step / start_.steps_per_epoch;
+                const auto epoch = static_cast<double>(passed);
                 for (double& gamma : control_.gamma()) {
                     gamma = 1 - epoch / static_cast<double>(start_.epochs);
                 }

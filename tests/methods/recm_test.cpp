@@ -314,6 +314,7 @@ double final_gate(bool symmetric, bool turned, Index batch, int steps, std::uint
     double gamma = 1;
     const double a = 0.02;
     double average = 0;
+    const int half = steps / 2;
     for (int t = 0; t < steps; ++t) {
         Numbers z, g;
         for (Index s = 0; s < batch; ++s) {
@@ -356,7 +357,7 @@ double final_gate(bool symmetric, bool turned, Index batch, int steps, std::uint
             add_critic_gradient(shape, v.data(), outer, q, g.data() + s * 6, -weight, gradient.data());
         }
         update_critic<double>(shape, {.scale = -a, .count = t + 1}, gradient.data(), v, first, second);
-        average += t >= steps / 2 ? gamma / (steps - steps / 2) : 0;
+        average += t >= half ? gamma / (steps - half) : 0;
     }
     return average;
 }

@@ -56,7 +56,7 @@ TYPED_TEST_SUITE(CommunicatorSums, Reals);
 TYPED_TEST(CommunicatorSums, tree_sum_has_the_same_bits_for_every_number_of_ranks) {
     using T = TypeParam;
     std::uint64_t seed = 100;
-    for (const std::size_t count : {0, 1, 2, 7, 63, 1000, 1025, 65536, 262145}) {
+    for (const std::size_t count : {0U, 1U, 2U, 7U, 63U, 1000U, 1025U, 65536U, 262145U}) {
         std::vector<T> values(count);
         this->sum_own_leaves(values, seed);
         world().all_reduce_tree(std::span<T>(values));
@@ -87,7 +87,7 @@ TYPED_TEST(CommunicatorSums, tree_sum_in_shared_memory_has_the_same_bits) {
 
 TYPED_TEST(CommunicatorSums, fast_sum_agrees_within_rounding_and_between_ranks) {
     using T = TypeParam;
-    for (const std::size_t count : {0, 5, 3000}) {
+    for (const std::size_t count : {0U, 5U, 3000U}) {
         std::vector<T> values(count);
         this->sum_own_leaves(values, 900);
         world().all_reduce_fast(std::span<T>(values));
@@ -161,7 +161,7 @@ TEST(Communicator, small_reductions) {
 TEST(Communicator, broadcast_from_every_rank_in_all_sizes) {
     Communicator& w = world();
     for (int root = 0; root < w.size(); ++root) {
-        for (const std::size_t size : {0, 1, 4096, 4097, 1'000'003}) {
+        for (const std::size_t size : {0U, 1U, 4096U, 4097U, 1'000'003U}) {
             std::vector<std::byte> bytes(size, static_cast<std::byte>(w.rank() == root ? 7 + root : 255));
             w.broadcast(bytes, root);
             EXPECT_EQ(bytes, std::vector<std::byte>(size, static_cast<std::byte>(7 + root)));

@@ -88,7 +88,7 @@ protected:
         with_link([] { return std::make_unique<Adder>(); }, rank_zero, failed);
     }
     template <class Work>
-    void with_link(CoordinatorFactory factory, Work&& rank_zero, ExitCode failed = ExitCode::ok) {
+    void with_link(const CoordinatorFactory& factory, Work&& rank_zero, ExitCode failed = ExitCode::ok) {
         Cast cast = assign_roles(world(), GetParam());
         if (GetParam() == CoordinatorPlace::dedicated) {
             EXPECT_EQ(cast.is_coordinator(), world().rank() == world().size() - 1);
@@ -172,7 +172,7 @@ TEST_P(Coordinator, blobs_come_whole_and_in_order_with_the_reports) {
     with_link([](auto connect) {
         const auto link = connect();
         double total = 0;
-        for (const std::size_t size : {0, 1, 60'000, 70'000, 12'000'000}) {
+        for (const std::size_t size : {0U, 1U, 60'000U, 70'000U, 12'000'000U}) {
             link->post_blob("checkpoint", std::vector<std::byte>(size, std::byte{9}));
             total += static_cast<double>(size);
             link->post({});

@@ -225,7 +225,7 @@ TEST_F(BuilderTest, overlapping_parts_of_a_gradient_are_refused) {
     EXPECT_EQ(b.program().extra_gradient, 0);
     EXPECT_NE(b.parameter_gradient(w, {{0, 1, 4, 4, 1}}), first) << "the same elements, seen otherwise";
     EXPECT_EQ(b.program().extra_gradient, 12);
-    EXPECT_NE(refused([&] { b.parameter_gradient(w, {left}); }).find("w"), std::string::npos);
+    EXPECT_NE(refused([&] { b.parameter_gradient(w, {left}); }).find('w'), std::string::npos);
     EXPECT_NE(refused([&] { b.parameter_gradient(w, {all}); }).find("8 of 12"), std::string::npos);
     EXPECT_NE(refused([&] {
                   b.parameter_gradient(w, {{8, 4, 1, 1, 4}, {11, 4, 1, 1, 1}});

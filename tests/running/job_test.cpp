@@ -200,7 +200,7 @@ std::string random_value(const Key& key, std::mt19937& random) {
 
 TEST(Job, resolved_text_reads_back_to_the_same_job) {
     std::mt19937 random(5);
-    const std::vector<KeyRow> table = job_key_table();
+    const std::vector<KeyRow>& table = job_key_table();
     int read = 0;
     for (int round = 0; round < 600; ++round) {
         std::vector<std::string> overrides;

@@ -29,7 +29,7 @@ protected:
                 "data.batch=10",
                 "data.validation=12",
                 "data.test=12",
-                "data.file=" TETHER_SOURCE_DIR "/data/mocap/run_subject09.h5"};
+                std::string("data.file=") + TETHER_SOURCE_DIR + "/data/mocap/run_subject09.h5"};
     }
 };
 

@@ -52,7 +52,7 @@ std::vector<std::string> reference_files(const std::string& folder) {
 
 std::string reference_file(const std::string& folder, const std::string& name) {
     for (const std::string& root : roots()) {
-        const std::string path = root + "/" + folder + "/" + name;
+        std::string path = root + "/" + folder + "/" + name;
         if (fs::exists(path)) {
             return path;
         }

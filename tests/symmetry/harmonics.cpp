@@ -91,8 +91,9 @@ TEST(SphericalHarmonics, norms_are_as_named) {
         const Row y = harmonics(v, normalisation);
         for (int l = 0; l <= 6; ++l) {
             double square = 0;
-            for (int m = 0; m < 2 * l + 1; ++m) {
-                const double value = y[static_cast<std::size_t>(l * l + m)];
+            const int first = l * l;
+            for (int at = first; at < first + 2 * l + 1; ++at) {
+                const double value = y[static_cast<std::size_t>(at)];
                 square += value * value;
             }
             const double component = 2 * l + 1;

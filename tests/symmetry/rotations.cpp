@@ -293,7 +293,7 @@ TEST(Groups, keep_what_they_should) {
             }
         }
         if (group.has_improper()) {
-            EXPECT_NEAR(improper, draws / 2, 6 * std::sqrt(draws / 4.0)) << name;
+            EXPECT_NEAR(improper, draws / 2.0, 6 * std::sqrt(draws / 4.0)) << name;
         } else {
             EXPECT_EQ(improper, 0) << name;
         }

@@ -6,7 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
+#include <bit>
+#include <cstdint>
 #include <filesystem>
 
 namespace tether::test {
@@ -83,7 +84,7 @@ std::string difference(const Record& found, const Record& expected) {
             return fmt::format("{}: {} values, expected {}", name, a.size(), b.size());
         }
         for (std::size_t i = 0; i < a.size(); ++i) {
-            if (std::memcmp(&a[i], &b[i], sizeof(double)) != 0) {
+            if (std::bit_cast<std::uint64_t>(a[i]) != std::bit_cast<std::uint64_t>(b[i])) {
                 return fmt::format("{}[{}]: {}, expected {}", name, i, a[i], b[i]);
             }
         }
@@ -94,14 +95,14 @@ std::string difference(const Record& found, const Record& expected) {
         if (other == found.columns.end()) {
             return name + " is missing";
         }
-        if (const std::string text = compare(name, other->second, values); !text.empty()) {
+        if (std::string text = compare(name, other->second, values); !text.empty()) {
             return text;
         }
     }
     if (found.columns.size() != expected.columns.size()) {
         return fmt::format("{} columns, expected {}", found.columns.size(), expected.columns.size());
     }
-    if (const std::string text = compare("/eval/best", found.best, expected.best); !text.empty()) {
+    if (std::string text = compare("/eval/best", found.best, expected.best); !text.empty()) {
         return text;
     }
     return found.state_sha256 == expected.state_sha256

@@ -16,6 +16,13 @@
 #include <span>
 #include <vector>
 
+// Iterations of the next loop neither read nor write what another one writes.
+#ifdef __clang__
+#define TETHER_INDEPENDENT_ITERATIONS _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define TETHER_INDEPENDENT_ITERATIONS _Pragma("GCC ivdep")
+#endif
+
 namespace tether {
 
 [[nodiscard]] constexpr bool is_power_of_two(Index n) {
@@ -80,7 +87,7 @@ void tree_add(std::span<T> low, std::span<const T> high) {
     T* const a = low.data();
     const T* const b = high.data();
     const std::size_t n = low.size();
-#pragma GCC ivdep
+    TETHER_INDEPENDENT_ITERATIONS
     for (std::size_t i = 0; i < n; ++i) {
         a[i] = a[i] + b[i];
     }
@@ -103,7 +110,7 @@ template <int Leaves, class T>
 void tree_sum_block(const T* const* leaves, std::size_t begin, std::size_t end, T* out) {
     std::array<const T*, static_cast<std::size_t>(Leaves)> from{};
     std::copy_n(leaves, Leaves, from.begin());
-#pragma GCC ivdep
+    TETHER_INDEPENDENT_ITERATIONS
     for (std::size_t i = begin; i < end; ++i) {
         out[i] = tree_sum_entry<Leaves>(from.data(), i);
     }

@@ -51,7 +51,7 @@ public:
     // All dataset paths below a group, relative to it, depth first, sorted.
     [[nodiscard]] std::vector<std::string> datasets(const std::string& group = "/") const;
 
-    [[nodiscard]] std::vector<Index> shape(const std::string& dataset) const;    // {} for a scalar
+    [[nodiscard]] std::vector<Index> shape(const std::string& dataset) const; // {} for a scalar
     // The same, of a dataset that is in the file: a shape that promises more than the file can hold is
     // an error. For whoever allocates by it.
     [[nodiscard]] std::vector<Index> held_shape(const std::string& dataset) const;
@@ -83,10 +83,11 @@ public:
     Writer& operator=(const Writer&) = delete;
 
     void group(const std::string& name); // parents are made as needed everywhere
-    void write(const std::string& dataset, std::span<const double> values, std::vector<Index> shape);
-    void write(const std::string& dataset, std::span<const float> values, std::vector<Index> shape);
-    void write(const std::string& dataset, std::span<const Index> values, std::vector<Index> shape);
-    void write(const std::string& dataset, std::span<const std::int32_t> values, std::vector<Index> shape);
+    void write(const std::string& dataset, std::span<const double> values, const std::vector<Index>& shape);
+    void write(const std::string& dataset, std::span<const float> values, const std::vector<Index>& shape);
+    void write(const std::string& dataset, std::span<const Index> values, const std::vector<Index>& shape);
+    void write(const std::string& dataset, std::span<const std::int32_t> values,
+               const std::vector<Index>& shape);
     void write(const std::string& dataset, std::span<const std::string> values);
     void attribute(const std::string& object, const std::string& name, std::string_view text);
     void attribute(const std::string& object, const std::string& name, double value);

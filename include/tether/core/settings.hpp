@@ -68,7 +68,7 @@ class Settings {
 public:
     void set(const std::string& name, SettingValue value) { values_[name] = std::move(value); }
 
-    [[nodiscard]] bool has(const std::string& name) const { return values_.count(name) != 0; }
+    [[nodiscard]] bool has(const std::string& name) const { return values_.contains(name); }
     [[nodiscard]] bool boolean(const std::string& name) const;
     [[nodiscard]] Index integer(const std::string& name) const;
     [[nodiscard]] double real(const std::string& name) const;

@@ -24,7 +24,7 @@ struct Bone {
     double length = 0;
     std::array<double, 3> axis{};      // degrees
     std::array<int, 3> order{0, 1, 2}; // of the rotations: 0 about x, ...; the first one acts first
-    std::vector<Channel> channels{};     // in the order of the motion files; empty: the bone is rigid
+    std::vector<Channel> channels{};   // in the order of the motion files; empty: the bone is rigid
     std::array<double, 3> offset{};    // of the root
 };
 

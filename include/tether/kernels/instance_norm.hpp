@@ -129,7 +129,7 @@ struct InstanceParameterLeaf {
         const InstanceColumn& copy = copies[k];
         const Index first = row * columns + copy.column;
         for (std::int32_t m = 0; m < copy.components; ++m) {
-            const Index at = first + m * copy.stride;
+            const Index at = first + static_cast<Index>(m) * copy.stride;
             sum += normal == nullptr ? dy[at] : dy[at] * normal[at];
         }
         return sum;

@@ -11,7 +11,8 @@ namespace tether::methods {
 
 inline constexpr const char* drawn_prefix = "drawn.";
 
-// D_l of one random rotation of the data's group per graph (the same for every l), row-major: [graphs x (2l+1)²].
+// D_l of one random rotation of the data's group per graph (the same for every l), row-major: [graphs x
+// (2l+1)²].
 inline Value drawn_turn(Builder& b, int l) {
     const Index n = 2 * Index{l} + 1;
     return b.input(drawn_prefix + std::string("turn") + std::to_string(l), {Axis::graph, 1}, n * n);

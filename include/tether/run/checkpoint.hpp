@@ -64,8 +64,8 @@ public:
 
     // Adds a section; the name must be new. An empty shape means one dimension of all values.
     template <class T>
-    void add(const std::string& name, std::span<const T> values, std::vector<Index> shape = {}) {
-        add_bytes(name, ElementOf<T>::value, std::as_bytes(values), std::move(shape));
+    void add(const std::string& name, std::span<const T> values, const std::vector<Index>& shape = {}) {
+        add_bytes(name, ElementOf<T>::value, std::as_bytes(values), shape);
     }
     void add_text(const std::string& name, std::string_view text);
 
