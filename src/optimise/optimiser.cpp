@@ -63,7 +63,16 @@ void check_settings(const OptimiserSettings& s) {
 }
 
 template <class T>
-Optimiser<T>::Optimiser(const OptimiserSettings& settings, Index size, std::vector<Range> ranges)
+Index Optimiser<T>::moments(const OptimiserSettings& settings) {
+    if (settings.kind == OptimiserKind::adam) {
+        return 2;
+    }
+    return settings.momentum != 0 ? 1 : 0;
+}
+
+template <class T>
+Optimiser<T>::Optimiser(const OptimiserSettings& settings, Index size, std::vector<Range> ranges,
+                        std::span<T> moments)
     : settings_(settings), size_(size), ranges_(std::move(ranges)) {
     check_settings(settings_);
     check(size_ >= 0, "optimiser: size is {}, expected 0 or more", size_);
@@ -81,12 +90,14 @@ Optimiser<T>::Optimiser(const OptimiserSettings& settings, Index size, std::vect
     counts_.assign(ranges_.size(), 0);
     segments_.reserve(ranges_.size());
     const auto length = static_cast<std::size_t>(size_);
-    if (settings_.kind == OptimiserKind::adam) {
-        first_.assign(length, T{0});
-        second_.assign(length, T{0});
-    } else if (settings_.momentum != 0) {
-        first_.assign(length, T{0});
+    const std::size_t kept = static_cast<std::size_t>(Optimiser::moments(settings_)) * length;
+    if (moments.empty()) {
+        own_.assign(kept, T{0});
+        moments = own_;
     }
+    check(moments.size() == kept, "optimiser: room for {} moments, expected {}", moments.size(), kept);
+    first_ = moments.first(std::min(kept, length));
+    second_ = moments.subspan(first_.size());
 }
 
 template <class T>

@@ -62,6 +62,11 @@ public:
         return result;
     }
 
+    [[nodiscard]] Common<std::byte> common_bytes(std::size_t bytes) override {
+        return {shared_bytes(bytes), 0, 1};
+    }
+    void node_barrier() override {}
+
     void set_step(Index) noexcept override {}
     [[nodiscard]] std::string waiting_for() const override { return {}; }
 

@@ -23,8 +23,14 @@ std::vector<Index> PackedWeights<T>::offsets(const Program& program) {
 }
 
 template <class T>
-PackedWeights<T>::PackedWeights(const Program& program) : views_(program.packed), offset_(offsets(program)) {
-    buffer_.resize(static_cast<std::size_t>(offset_.back()));
+PackedWeights<T>::PackedWeights(const Program& program, std::span<T> memory)
+    : views_(program.packed), offset_(offsets(program)), packed_(memory) {
+    const auto size = static_cast<std::size_t>(offset_.back());
+    if (memory.empty()) {
+        own_.resize(size);
+        packed_ = own_;
+    }
+    check(packed_.size() == size, "packed weights: room for {} numbers, expected {}", packed_.size(), size);
 }
 
 template <class T>
@@ -34,7 +40,7 @@ void PackedWeights<T>::renew(const T* parameters, int part, int parts) {
         if (offset_[i] * parts / std::max<Index>(total, 1) == part) {
             const WeightView& v = views_[i];
             device::pack(parameters + v.offset, v.k_stride, v.n_stride, v.k, v.n,
-                         buffer_.data() + offset_[i]);
+                         packed_.data() + offset_[i]);
         }
     }
 }

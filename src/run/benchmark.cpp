@@ -103,8 +103,9 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
                                       lanes, world, team, backend.get());
     Engine<T>& engine = *owner;
     auto* host = dynamic_cast<HostEngine<T>*>(owner.get());
-    setup.network->initialise<T>(static_cast<std::uint64_t>(job.seed), engine.trained(), engine.state());
-    engine.renew_weights();
+    std::vector<T> trained;
+    setup.network->initialise<T>(static_cast<std::uint64_t>(job.seed), trained, engine.state());
+    engine.set_trained(trained);
     const auto state = setup.method->start({.sites = setup.network->sites(),
                                             .steps_per_epoch = setup.steps_per_epoch(),
                                             .epochs = job.train.epochs,

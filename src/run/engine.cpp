@@ -30,17 +30,28 @@ std::vector<optimise::Range> trained_ranges(const Network& network, const method
     return ranges;
 }
 
+// Parameters and slacks, and the optimiser's moments of them.
+std::size_t numbers_size(const Network& network, const EngineSettings& settings) {
+    return static_cast<std::size_t>(network.trained_size() *
+                                    (1 + optimise::Optimiser<float>::moments(settings.optimiser)));
+}
+
 } // namespace
 
 template <class T>
 Engine<T>::Engine(const Network& network, const methods::Method& method, const EngineSettings& settings,
-                  const parallel::LaneMap& lanes, parallel::Communicator& communicator)
+                  const parallel::LaneMap& lanes, parallel::Communicator& communicator, Memory memory)
     : network_(network), method_(method), settings_(settings), lanes_(lanes), communicator_(communicator),
       length_(network.trained_size() + network.training().sum_columns() + network.training().extra_gradient +
               1),
-      trained_(static_cast<std::size_t>(network.trained_size())),
+      own_(memory == Memory::own ? numbers_size(network, settings) : 0),
+      numbers_(memory == Memory::own ? parallel::Communicator::Common<T>{own_, 0, 1}
+                                     : communicator.common_buffer<T>(
+                                           static_cast<Index>(numbers_size(network, settings)))),
+      trained_(numbers_.values.first(static_cast<std::size_t>(network.trained_size()))),
       state_(static_cast<std::size_t>(network.states().size())),
-      optimiser_(settings.optimiser, network.trained_size(), trained_ranges(network, method)) {
+      optimiser_(settings.optimiser, network.trained_size(), trained_ranges(network, method),
+                 numbers_.values.subspan(trained_.size())) {
     for (const auto& [name, v] : network.training().outputs) {
         if (name.starts_with(methods::added_loss)) {
             added_losses_.push_back(v);
@@ -57,6 +68,23 @@ Engine<T>::Engine(const Network& network, const methods::Method& method, const E
         task_loss_.resize(network.task_gradients().size());
         task_norm_.resize(task_loss_.size());
     }
+}
+
+template <class T>
+void Engine<T>::set_trained(std::span<const T> values) {
+    check(values.size() == trained_.size(), "engine: {} values for {} parameters and slacks", values.size(),
+          trained_.size());
+    communicator_.node_barrier(); // nobody reads any more what is overwritten now
+    std::ranges::copy(values, trained_.begin());
+    renew_weights();
+    communicator_.node_barrier();
+}
+
+template <class T>
+void Engine<T>::change_trained(const std::function<void(std::span<T>)>& change) {
+    fetch();
+    change(trained_);
+    renew_weights();
 }
 
 template <class T>

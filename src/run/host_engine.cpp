@@ -23,7 +23,9 @@ template <class T>
 HostEngine<T>::HostEngine(const Network& network, const methods::Method& method,
                           const EngineSettings& settings, const parallel::LaneMap& lanes,
                           parallel::Communicator& communicator, parallel::ThreadTeam& team)
-    : Engine<T>(network, method, settings, lanes, communicator), team_(team), packed_(network.training()),
+    : Engine<T>(network, method, settings, lanes, communicator, Engine<T>::Memory::node), team_(team),
+      packed_(network.training(),
+              communicator.common_buffer<T>(PackedWeights<T>::size(network.training())).values),
       control_(network.training().controls.size()) {
     if (lanes.threads() > 1) {
         parallel_ = [this](int parts, const std::function<void(int)>& task) {
@@ -283,14 +285,17 @@ StepResult HostEngine<T>::update(const methods::Control& control, double learnin
     }
     result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
     optimiser_.prepare(learning_rate, result.gradient_norm);
+    // Every thread of every rank that has the numbers in common updates and packs a share of them.
+    const int first = numbers_.part * threads;
+    const int shares = numbers_.parts * threads;
+    communicator_.node_barrier(); // nobody reads the numbers of this step any more
     in_team([&](int thread) {
-        const auto [begin, end] = share(static_cast<Index>(n), thread, threads);
-        optimiser_.update(begin, end, std::span<T>(trained_), gradient);
-        if (threads > 1) {
-            team_.barrier();
-        }
-        packed_.renew(trained_.data(), thread, threads);
+        const auto [begin, end] = share(static_cast<Index>(n), first + thread, shares);
+        optimiser_.update(begin, end, trained_, gradient);
     });
+    communicator_.node_barrier();
+    in_team([&](int thread) { packed_.renew(trained_.data(), first + thread, shares); });
+    communicator_.node_barrier();
     std::swap(state_, next_state_);
     times_.optimise = seconds_since(clock);
     return result;

@@ -54,8 +54,8 @@ Checkpoint first_checkpoint(const Setup& setup, const NetworkNumbers& numbers) {
     parallel::ThreadTeam team(1);
     HostEngine<T> engine(*setup.network, *setup.method, {.optimiser = setup.job.primal.optimiser}, lanes,
                          *alone, team);
-    engine.trained().assign(numbers.trained.begin(), numbers.trained.end());
     engine.state().assign(numbers.state.begin(), numbers.state.end());
+    engine.set_trained(std::vector<T>(numbers.trained.begin(), numbers.trained.end()));
     return save_state(setup.job, 0, engine);
 }
 

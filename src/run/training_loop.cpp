@@ -102,9 +102,9 @@ private:
             load_state(checkpoint, engine_);
             step_ = checkpoint.header.step;
         } else {
-            setup_.network->initialise<T>(static_cast<std::uint64_t>(job_.seed), engine_.trained(),
-                                          engine_.state());
-            engine_.renew_weights();
+            std::vector<T> trained;
+            setup_.network->initialise<T>(static_cast<std::uint64_t>(job_.seed), trained, engine_.state());
+            engine_.set_trained(trained);
         }
         if (link_ != nullptr) {
             link_->post_blob("start", std::move(bytes));
@@ -149,8 +149,7 @@ private:
         }
         watchdog_.phase("step", step_);
         if (fault_.due(workers_.rank(), step_)) {
-            fault_.strike(std::span<T>(engine_.trained()));
-            engine_.renew_weights();
+            engine_.change_trained([this](std::span<T> trained) { fault_.strike(trained); });
         }
         const std::span<const Index> samples = order_.batch(step_);
         filler_.begin(step_, samples);

@@ -38,14 +38,15 @@ Checkpoint save_state(const Job& job, Index step, Engine<T>& engine) {
 
 template <class T>
 void load_state(const Checkpoint& c, Engine<T>& engine) {
-    c.read<T>("trained", engine.trained());
+    std::vector<T> trained(engine.trained().size());
+    c.read<T>("trained", trained);
     c.read<T>("first_moment", engine.optimiser().first_moment());
     c.read<T>("second_moment", engine.optimiser().second_moment());
     c.read<Index>("counts", engine.optimiser().counts());
     c.read<T>("state", engine.state());
+    engine.set_trained(trained);
     check(state_sha256(engine) == c.text("state_sha256"), ExitCode::storage,
           "checkpoint of step {}: checksum of the state differs", c.header.step);
-    engine.renew_weights();
 }
 
 #define TETHER_INSTANTIATE(T)                                                                                \

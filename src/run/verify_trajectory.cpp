@@ -166,20 +166,20 @@ std::vector<Comparison> verify_trajectory(const ReferenceFile& file) {
     settings.optimiser.clip_norm = real(file, clip, 0);
     settings.optimiser.eps = real(file, eps, 1e-8);
     HostEngine<T> engine(network, *method, settings, parallel::LaneMap(1, 1, 0, 1), *self, team);
-    file.load(network, engine.trained(), engine.state());
+    std::vector<T> trained;
+    file.load(network, trained, engine.state());
 
     const Index sites = network.sites();
     const std::vector<double> first_gamma = list(file, gamma0, sites, 1);
     const std::vector<double> first_u = list(file, u0, sites, 0);
     for (Index s = 0; s < sites; ++s) {
         const auto i = static_cast<std::size_t>(s);
-        engine.trained()[static_cast<std::size_t>(network.gate_offset(s))] = static_cast<T>(first_gamma[i]);
+        trained[static_cast<std::size_t>(network.gate_offset(s))] = static_cast<T>(first_gamma[i]);
         if (network.policy().slack) {
-            engine.trained()[static_cast<std::size_t>(network.slack_offset() + s)] =
-                static_cast<T>(first_u[i]);
+            trained[static_cast<std::size_t>(network.slack_offset() + s)] = static_cast<T>(first_u[i]);
         }
     }
-    engine.renew_weights();
+    engine.set_trained(trained);
     const std::vector<Index> batches = data.integers("/input/batch");
     const std::vector<Index> shape = data.shape("/input/batch");
     check(shape.size() == 2, ExitCode::data, "{}: /input/batch: expected [steps, simulations]", data.path());

@@ -102,7 +102,8 @@ TYPED_TEST(OptimiserOf, stored_state_goes_on_with_the_same_bits) {
     EXPECT_EQ(optimiser.counts()[0], 2);
     EXPECT_EQ(optimiser.counts()[1], 1);
 
-    Optimiser<TypeParam> copy(settings, size, ranges);
+    std::vector<TypeParam> moments(static_cast<std::size_t>(2 * size)); // somebody else's memory
+    Optimiser<TypeParam> copy(settings, size, ranges, moments);
     std::ranges::copy(optimiser.first_moment(), copy.first_moment().begin());
     std::ranges::copy(optimiser.second_moment(), copy.second_moment().begin());
     std::ranges::copy(optimiser.counts(), copy.counts().begin());
@@ -110,6 +111,8 @@ TYPED_TEST(OptimiserOf, stored_state_goes_on_with_the_same_bits) {
     step(optimiser, parameter, 3);
     step(copy, other, 3);
     EXPECT_EQ(parameter, other);
+    EXPECT_TRUE(std::ranges::equal(optimiser.second_moment(), std::span(moments).last(std::size_t{size})));
+    EXPECT_THROW((Optimiser<TypeParam>(settings, size, ranges, std::span(moments).first(5))), Error);
 }
 
 TYPED_TEST(OptimiserOf, norm_has_the_same_bits_for_any_number_of_threads) {

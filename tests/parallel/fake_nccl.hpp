@@ -85,6 +85,8 @@ public:
     bool try_receive(int, int, Bytes&) override { never(); }
     [[nodiscard]] std::unique_ptr<Communicator> split(int, int) override { never(); }
     [[nodiscard]] std::span<std::byte> shared_bytes(std::size_t) override { never(); }
+    [[nodiscard]] Common<std::byte> common_bytes(std::size_t) override { never(); }
+    void node_barrier() override { never(); }
     void set_step(Index) noexcept override {}
     [[nodiscard]] std::string waiting_for() const override { return {}; }
     [[noreturn]] void abort(int) override { never(); }

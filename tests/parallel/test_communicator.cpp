@@ -85,6 +85,33 @@ TYPED_TEST(CommunicatorSums, tree_sum_in_shared_memory_has_the_same_bits) {
     }
 }
 
+// Every rank writes its part of what the ranks of a node have in common, in turns with reading all of it.
+TEST(Communicator, common_memory_is_seen_by_all_ranks_of_a_node) {
+    constexpr Index count = 10'007;
+    const auto [values, part, parts] = world().common_buffer<std::int64_t>(count);
+    ASSERT_EQ(std::ssize(values), count);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(values.data()) % 64, 0U);
+    if (parts > 1) {
+        EXPECT_EQ(part, world().local_rank());
+        EXPECT_EQ(parts, world().local_size());
+    } else {
+        EXPECT_EQ(part, 0); // a rank of its own node, or memory that cannot be shared
+    }
+    for (std::int64_t round = 0; round < 50; ++round) {
+        for (Index i = count * part / parts; i < count * (part + 1) / parts; ++i) {
+            values[static_cast<std::size_t>(i)] += round + i;
+        }
+        world().node_barrier();
+        for (Index i = 0; i < count; ++i) {
+            ASSERT_EQ(values[static_cast<std::size_t>(i)], round * (round + 1) / 2 + (round + 1) * i);
+        }
+        world().node_barrier();
+    }
+    const std::span<std::int64_t> other = world().common_buffer<std::int64_t>(5).values;
+    EXPECT_EQ(other[4], 0);
+    EXPECT_EQ(values[4], 49 * 50 / 2 + 50 * 4);
+}
+
 TYPED_TEST(CommunicatorSums, fast_sum_agrees_within_rounding_and_between_ranks) {
     using T = TypeParam;
     for (const std::size_t count : {0U, 5U, 3000U}) {

@@ -33,9 +33,10 @@ public:
                                      .steps_per_epoch = setup.steps_per_epoch(),
                                      .epochs = setup.job.train.epochs,
                                      .tasks = setup.network->tasks().weights()})) {
-        setup.network->initialise<double>(static_cast<std::uint64_t>(setup.job.seed), engine->trained(),
+        std::vector<double> trained;
+        setup.network->initialise<double>(static_cast<std::uint64_t>(setup.job.seed), trained,
                                           engine->state());
-        engine->renew_weights();
+        engine->set_trained(trained);
     }
     run::StepResult step(Index number) {
         const auto samples = order.batch(number);
@@ -74,7 +75,7 @@ private:
     }
 };
 
-void expect_close(const std::vector<double>& found, const std::vector<double>& expected,
+void expect_close(std::span<const double> found, std::span<const double> expected,
                   const std::string& what) {
     ASSERT_EQ(found.size(), expected.size());
     double scale = 1e-30;

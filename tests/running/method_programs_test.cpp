@@ -37,16 +37,17 @@ public:
           state(setup.method->start({.sites = setup.network->sites(),
                                      .steps_per_epoch = setup.steps_per_epoch(),
                                      .epochs = setup.job.train.epochs})) {
-        setup.network->initialise<double>(static_cast<std::uint64_t>(setup.job.seed), engine.trained(),
+        std::vector<double> trained;
+        setup.network->initialise<double>(static_cast<std::uint64_t>(setup.job.seed), trained,
                                           engine.state());
-        engine.renew_weights();
+        engine.set_trained(trained);
     }
 
     // Computes the first step; parameters do not move with a rate of 0 (the method's own buffers may).
     run::StepResult compute(double rate = 0) {
         const auto samples = order.batch(0);
         filler.begin(0, samples);
-        engine.renew_weights();
+        engine.change_trained([](std::span<double>) {}); // tests write buffers
         const run::HostEngine<double>::Fill fill = std::ref(filler);
         engine.compute(fill, setup.loss_factor_of(samples), control());
         gradient.assign(engine.gradient().begin(), engine.gradient().end());
@@ -138,14 +139,17 @@ TEST(MethodPrograms, penalty_of_schedule_is_that_of_finite_differences_and_touch
                     continue;
                 }
                 for (const Index k : {Index{0}, p.size / 2, p.size - 1}) {
-                    double& value = step.engine.trained()[static_cast<std::size_t>(p.offset + k)];
-                    const double before = value;
-                    value = before + 1e-5;
+                    const auto at = static_cast<std::size_t>(p.offset + k);
+                    const double before = step.engine.trained()[at];
+                    const auto set = [&](double value) {
+                        step.engine.change_trained([&](std::span<double> trained) { trained[at] = value; });
+                    };
+                    set(before + 1e-5);
                     const double above = step.compute().extra_loss;
-                    value = before - 1e-5;
+                    set(before - 1e-5);
                     const double below = step.compute().extra_loss;
-                    value = before;
-                    const double expected = gradient[static_cast<std::size_t>(p.offset + k)];
+                    set(before);
+                    const double expected = gradient[at];
                     EXPECT_NEAR((above - below) / 2e-5, expected, 1e-6 * (1 + std::abs(expected)))
                         << bracket << " " << p.name << "[" << k << "]";
                     ++compared;

@@ -73,6 +73,23 @@ public:
         return {reinterpret_cast<T*>(raw.data()), static_cast<std::size_t>(count)};
     }
 
+    // Zeroed memory, 64-byte aligned, living as long as the communicator, that the ranks of this node have in
+    // common: what one writes the others see after node_barrier(). This rank is number `part` of the `parts`
+    // that see it; a node without shared memory gives every rank its own. Collective, the same size everywhere.
+    template <class T>
+    struct Common {
+        std::span<T> values;
+        int part = 0, parts = 1;
+    };
+    [[nodiscard]] virtual Common<std::byte> common_bytes(std::size_t bytes) = 0;
+    template <class T>
+    [[nodiscard]] Common<T> common_buffer(Index count) {
+        const auto [raw, part, parts] = common_bytes(static_cast<std::size_t>(count) * sizeof(T));
+        return {{reinterpret_cast<T*>(raw.data()), static_cast<std::size_t>(count)}, part, parts};
+    }
+    // Waits for the ranks that have memory in common with this one. Called by all ranks alike.
+    virtual void node_barrier() = 0;
+
     // The step that the next collectives belong to: lets a skipped step be told from a slow one.
     virtual void set_step(Index step) noexcept = 0;
     // Who has not come to the collective that this rank is in; "" when in none. Any thread may ask.

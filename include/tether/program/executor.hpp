@@ -33,16 +33,21 @@ struct Environment {
 template <class T>
 class PackedWeights {
 public:
-    explicit PackedWeights(const Program& program);
+    // memory: of size(program) numbers, aligned, which others may see; without it the packs have their own.
+    explicit PackedWeights(const Program& program, std::span<T> memory = {});
+    PackedWeights(const PackedWeights&) = delete;
+    PackedWeights& operator=(const PackedWeights&) = delete;
+    [[nodiscard]] static Index size(const Program& program) { return offsets(program).back(); }
     // Packs share `part` of `parts` (by elements, whole matrices).
     void renew(const T* parameters, int part = 0, int parts = 1);
-    [[nodiscard]] const T* data() const { return buffer_.data(); }
+    [[nodiscard]] const T* data() const { return packed_.data(); }
     [[nodiscard]] static std::vector<Index> offsets(const Program& program);
 
 private:
     std::vector<WeightView> views_;
     std::vector<Index> offset_;
-    std::vector<T> buffer_;
+    std::vector<T> own_;
+    std::span<T> packed_;
 };
 
 enum class Checking : bool { none, debug };

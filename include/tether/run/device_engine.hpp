@@ -28,7 +28,6 @@ public:
     void compute(const Fill& fill, double factor, const methods::Control& control) override;
     StepResult update(const methods::Control& control, double learning_rate, bool want_norm) override;
     [[nodiscard]] std::span<const T> gradient() override;
-    void renew_weights() override;
     [[nodiscard]] std::size_t arena_bytes() const override { return executor_->arena_bytes(); }
 
     [[nodiscard]] const DeviceExecutor<T>& executor() const { return *executor_; }
@@ -36,6 +35,7 @@ public:
     [[nodiscard]] std::map<std::string, long> launches() const;
 
 private:
+    void renew_weights() override;
     using Engine<T>::network_, Engine<T>::method_, Engine<T>::settings_, Engine<T>::lanes_,
         Engine<T>::communicator_, Engine<T>::length_, Engine<T>::stop_requested_, Engine<T>::trained_,
         Engine<T>::state_, Engine<T>::optimiser_, Engine<T>::added_losses_, Engine<T>::dgamma_,

@@ -64,20 +64,28 @@ public:
     void read_sites(const methods::Control& control, std::span<double> gamma, std::span<double> u) const;
 
     // The numbers as they are now: parameters, then slacks; buffers; the reduced gradient. An engine on a
-    // device brings them to the host first. After changes from outside: renew_weights().
-    [[nodiscard]] std::vector<T>& trained() { return fetch(), trained_; }
+    // device brings them to the host first. Ranks of a node may have parameters and moments in common: between
+    // steps all of them write the same, each number once, and go on with set_trained().
+    [[nodiscard]] std::span<const T> trained() { return fetch(), trained_; }
     [[nodiscard]] std::vector<T>& state() { return fetch(), state_; }
     [[nodiscard]] optimise::Optimiser<T>& optimiser() { return fetch(), optimiser_; }
     [[nodiscard]] virtual std::span<const T> gradient() = 0;
-    virtual void renew_weights() = 0;
+    // Parameters and slacks from outside, with all that was written through state() and optimiser().
+    // Collective over the ranks.
+    void set_trained(std::span<const T> values);
+    // The same by one rank alone and in place: for faults on demand and for numerical derivatives.
+    void change_trained(const std::function<void(std::span<T>)>& change);
 
     [[nodiscard]] const StepTimes& times() const { return times_; } // of the last compute and update
     [[nodiscard]] const parallel::LaneMap& lanes() const { return lanes_; }
     [[nodiscard]] virtual std::size_t arena_bytes() const = 0;
 
 protected:
+    enum class Memory : std::uint8_t { own, node }; // of parameters and moments: the rank's or its node's
     Engine(const Network& network, const methods::Method& method, const EngineSettings& settings,
-           const parallel::LaneMap& lanes, parallel::Communicator& communicator);
+           const parallel::LaneMap& lanes, parallel::Communicator& communicator, Memory memory);
+    // Numbers were changed on the host.
+    virtual void renew_weights() = 0;
     // Makes the host's copies current.
     virtual void fetch() {}
     // Program::controls for a step.
@@ -92,7 +100,10 @@ protected:
     parallel::Communicator& communicator_;
     Index length_; // of the reduced vector: trained values, sums, extra gradients, ranks that want to stop
     bool stop_requested_ = false;
-    std::vector<T> trained_, state_;
+    std::vector<T> own_;
+    parallel::Communicator::Common<T> numbers_; // parameters and slacks, then moments
+    std::span<T> trained_;
+    std::vector<T> state_;
     optimise::Optimiser<T> optimiser_;
     std::vector<Value> added_losses_; // of the method
     std::vector<double> gamma_, u_, dgamma_, du_, task_loss_, task_norm_;

@@ -19,7 +19,6 @@ public:
     void compute(const Fill& fill, double factor, const methods::Control& control) override;
     StepResult update(const methods::Control& control, double learning_rate, bool want_norm) override;
     [[nodiscard]] std::span<const T> gradient() override { return gradient_; }
-    void renew_weights() override;
 
     [[nodiscard]] const HostExecutor<T>& executor(int thread) const {
         return *workers_[static_cast<std::size_t>(thread)]->executor;
@@ -30,8 +29,9 @@ public:
     [[nodiscard]] long allocations() const; // executors' growth so far
 
 private:
+    void renew_weights() override;
     using Engine<T>::network_, Engine<T>::method_, Engine<T>::settings_, Engine<T>::lanes_,
-        Engine<T>::communicator_, Engine<T>::length_, Engine<T>::stop_requested_, Engine<T>::trained_,
+        Engine<T>::communicator_, Engine<T>::length_, Engine<T>::stop_requested_, Engine<T>::trained_, Engine<T>::numbers_,
         Engine<T>::state_, Engine<T>::optimiser_, Engine<T>::added_losses_, Engine<T>::gamma_, Engine<T>::u_,
         Engine<T>::dgamma_, Engine<T>::du_, Engine<T>::task_loss_, Engine<T>::task_norm_, Engine<T>::times_;
     struct Worker {
@@ -52,7 +52,7 @@ private:
     parallel::ThreadTeam& team_;
     Index lanes_at_once_ = 1;
     std::vector<T> next_state_;
-    PackedWeights<T> packed_;
+    PackedWeights<T> packed_; // in memory that all ranks of the node have in common
     Parallel parallel_;
     std::vector<T> control_;
     std::span<T> gradient_; // reduced: in memory other ranks of the node can read

@@ -47,6 +47,8 @@ public:
     bool try_receive(int from, int tag, Bytes& into) override;
     [[nodiscard]] std::unique_ptr<Communicator> split(int color, int key) override;
     [[nodiscard]] std::span<std::byte> shared_bytes(std::size_t bytes) override;
+    [[nodiscard]] Common<std::byte> common_bytes(std::size_t bytes) override;
+    void node_barrier() override;
     void set_step(Index step) noexcept override { step_ = step; }
     [[nodiscard]] std::string waiting_for() const override;
     [[noreturn]] void abort(int code) override;
@@ -71,6 +73,8 @@ private:
     static constexpr int most_local = 256; // ranks of one node
 
     void find_nodes();
+    [[nodiscard]] std::optional<SharedMemory> node_memory(std::size_t mine); // for all ranks, or for none
+    [[nodiscard]] std::span<std::byte> private_bytes(std::size_t bytes);
     [[nodiscard]] Header header(Collective kind, std::uint64_t count, std::uint32_t entry, int root);
     // All ranks have come, to the same collective. With a window on one node this is its barrier.
     void agree(const Header& header);
@@ -108,6 +112,7 @@ private:
     bool spin_ = true;
     std::optional<NodeWindow> window_; // only when nodes hold aligned, equal blocks of ranks
     std::list<SharedMemory> shared_;   // of shared_bytes(), in order
+    std::list<SharedMemory> common_;   // of common_bytes(), all of it in the part of the node's first rank
     std::vector<std::unique_ptr<std::byte[]>> private_;
     std::optional<SharedMemory> staging_;
     std::uint64_t staged_ = 0; // pieces so far; decides which half of the staging area is used
