@@ -76,10 +76,13 @@ struct Dataset {
 
     Dataset(const Reader& reader, const std::string& name) : place(where(reader.path(), name)) {
         silence();
-        check(reader.has(name), ExitCode::data, "{}: no such dataset{}", place, near(reader, name));
-        check(reader.is_dataset(name), ExitCode::data, "{}: is a group; a dataset was expected", place);
         id = Handle(H5Dopen2(reader.id(), name.c_str(), H5P_DEFAULT), H5Dclose);
-        check(id.valid(), ExitCode::data, "{}: cannot be opened{}", place, reason());
+        if (!id.valid()) { // what else it is is looked at only now: every look opens the path again
+            const std::string why = reason();
+            check(reader.has(name), ExitCode::data, "{}: no such dataset{}", place, near(reader, name));
+            check(reader.is_dataset(name), ExitCode::data, "{}: is a group; a dataset was expected", place);
+            fail(ExitCode::data, "{}: cannot be opened{}", place, why);
+        }
         type = Handle(H5Dget_type(id.id()), H5Tclose);
         space = Handle(H5Dget_space(id.id()), H5Sclose);
         check(type.valid() && space.valid(), ExitCode::data, "{}: type or shape cannot be read{}", place,

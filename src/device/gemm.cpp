@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstdint>
 #include <utility>
 
 namespace tether::device {
@@ -99,12 +101,20 @@ constexpr auto product_blocks(std::integer_sequence<int, Rows...>) {
     return std::array<Function, sizeof...(Rows)>{&product_block<T, Rows + 1, Vectors>...};
 }
 
+// Earlier sums that the sum of a lane completes: `count` register blocks, `stride` apart, lowest level first.
+template <class T>
+struct Subtrees {
+    const T* sums = nullptr;
+    Index count = 0, stride = 0;
+};
+
 // One register block of the transposed product, out[i, 0..panel) over i < Rows, of some rows of one
-// lane: row by row, all components of a row before the next row. `from` (may be null) is the start.
+// lane: row by row, all components of a row before the next row. `from` (may be null) is the start. The
+// subtrees are added while the block is still in registers.
 template <class T, int Rows, int Vectors>
 void transposed_block(const T* a, Index row_stride, Index component_stride, Index components, Index rows,
-                      const T* panel, Index panel_stride, Index panel_component, const T* from, T* out,
-                      Index out_stride) {
+                      const T* panel, Index panel_stride, Index panel_component, const T* from,
+                      Subtrees<T> subtrees, T* out, Index out_stride) {
     Tile<T, Rows, Vectors> tile{};
     if (from != nullptr) {
 #pragma GCC unroll 16
@@ -123,6 +133,16 @@ void transposed_block(const T* a, Index row_stride, Index component_stride, Inde
                             panel + r * panel_stride, panel_component);
         }
     }
+    for (Index level = 0; level < subtrees.count; ++level) {
+        const T* sum = subtrees.sums + level * subtrees.stride;
+#pragma GCC unroll 16
+        for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+            for (int j = 0; j < Vectors; ++j) {
+                tile.v[i][j] = load(sum + (i * Vectors + j) * width<T>) + tile.v[i][j];
+            }
+        }
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 4
@@ -134,8 +154,8 @@ void transposed_block(const T* a, Index row_stride, Index component_stride, Inde
 
 template <class T, int Vectors, int... Rows>
 constexpr auto transposed_blocks(std::integer_sequence<int, Rows...>) {
-    using Function =
-        void (*)(const T*, Index, Index, Index, Index, const T*, Index, Index, const T*, T*, Index);
+    using Function = void (*)(const T*, Index, Index, Index, Index, const T*, Index, Index, const T*,
+                              Subtrees<T>, T*, Index);
     return std::array<Function, sizeof...(Rows)>{&transposed_block<T, Rows + 1, Vectors>...};
 }
 
@@ -156,13 +176,6 @@ void multiply_panel(Index rows, std::span<const ProductTerm<T>> terms, const Ind
         blocks[static_cast<std::size_t>(count - 1)](terms, panel_offset, row, columns, c + row * c_stride,
                                                     c_stride, bias, accumulate);
         row += count;
-    }
-}
-
-template <class T>
-void add(T* __restrict__ to, const T* __restrict__ left, Index n) {
-    for (Index i = 0; i < n; ++i) {
-        to[i] = left[i] + to[i];
     }
 }
 
@@ -219,33 +232,33 @@ void transposed_panel(std::span<const Index> lane_begin, Index components, const
         pack_rows<T, Vectors>(b, begin, lane_begin[static_cast<std::size_t>(l + 1)] - begin, components,
                               first, columns, packed + (begin - rows_begin) * components * panel_width);
     }
+    const bool whole = columns == panel_width && !accumulate;
     for (Index i = 0; i < a.columns;) {
         const Index count = next_block(a.columns - i);
+        const auto block = blocks[static_cast<std::size_t>(count - 1)];
         for (Index l = 0; l < lanes; ++l) {
             const Index begin = lane_begin[static_cast<std::size_t>(l)];
             const Index rows = lane_begin[static_cast<std::size_t>(l + 1)] - begin;
             const T* left = a.data + begin * a.row_stride + i;
-            const auto block = blocks[static_cast<std::size_t>(count - 1)];
+            // Binary counter: lane l completes as many subtrees as l has trailing one bits.
+            const Subtrees<T> complete{level_sum, std::countr_one(static_cast<std::uint64_t>(l)), area};
+            T* out = level_sum + complete.count * area;
+            Index out_stride = panel_width;
+            if (l + 1 == lanes) {
+                out = whole ? c + i * c_stride + first : current;
+                out_stride = whole ? c_stride : panel_width;
+            }
             if (in_place) {
                 block(left, a.row_stride, a.component_stride, components, rows,
                       b.data + begin * b.row_stride + first, b.row_stride, b.component_stride, nullptr,
-                      current, panel_width);
+                      complete, out, out_stride);
             } else {
                 block(left, a.row_stride, a.component_stride, components, rows,
                       packed + (begin - rows_begin) * components * panel_width, panel_width,
-                      rows * panel_width, nullptr, current, panel_width);
-            }
-            // Binary counter: leaf l completes as many subtrees as l has trailing one bits.
-            Index level = 0;
-            for (Index bits = l; (bits & 1) != 0; bits >>= 1) {
-                add(current, level_sum + level * area, count * panel_width);
-                ++level;
-            }
-            if (l + 1 < lanes) {
-                std::copy(current, current + count * panel_width, level_sum + level * area);
+                      rows * panel_width, nullptr, complete, out, out_stride);
             }
         }
-        for (Index k = 0; k < count; ++k) {
+        for (Index k = 0; k < count && !whole; ++k) {
             const T* from = current + k * panel_width;
             T* to = c + (i + k) * c_stride + first;
             if (accumulate) {
@@ -351,7 +364,7 @@ void accumulate_panel(Index rows, Index components, const Factor<T>& a, const Fa
         const Index count = next_block(a.columns - i);
         T* to = c + i * c_stride + first;
         blocks[static_cast<std::size_t>(count - 1)](a.data + i, a.row_stride, a.component_stride, components,
-                                                    rows, panel, panel_stride, panel_component, to, to,
+                                                    rows, panel, panel_stride, panel_component, to, {}, to,
                                                     c_stride);
         i += count;
     }

@@ -95,9 +95,9 @@ template <class T>
 DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& method,
                               const EngineSettings& settings, const parallel::LaneMap& lanes,
                               parallel::Communicator& communicator, device::Backend& backend)
-    : Engine<T>(network, method, settings, lanes, communicator, Engine<T>::Memory::own), backend_(backend), parameters_(backend),
-      reduced_(backend), state_on_device_(backend), next_state_(backend), first_(backend), second_(backend),
-      results_(backend), memory_(backend) {
+    : Engine<T>(network, method, settings, lanes, communicator, Engine<T>::Memory::own), backend_(backend),
+      parameters_(backend), reduced_(backend), state_on_device_(backend), next_state_(backend),
+      first_(backend), second_(backend), results_(backend), memory_(backend) {
     const Program& program = network.training();
     const auto room = [](Index n) { return std::max<Index>(1, n); };
     parameters_.require(room(network.trained_size()));

@@ -45,9 +45,9 @@ Engine<T>::Engine(const Network& network, const methods::Method& method, const E
       length_(network.trained_size() + network.training().sum_columns() + network.training().extra_gradient +
               1),
       own_(memory == Memory::own ? numbers_size(network, settings) : 0),
-      numbers_(memory == Memory::own ? parallel::Communicator::Common<T>{own_, 0, 1}
-                                     : communicator.common_buffer<T>(
-                                           static_cast<Index>(numbers_size(network, settings)))),
+      numbers_(memory == Memory::own
+                   ? parallel::Communicator::Common<T>{own_, 0, 1}
+                   : communicator.common_buffer<T>(static_cast<Index>(numbers_size(network, settings)))),
       trained_(numbers_.values.first(static_cast<std::size_t>(network.trained_size()))),
       state_(static_cast<std::size_t>(network.states().size())),
       optimiser_(settings.optimiser, network.trained_size(), trained_ranges(network, method),

@@ -2,6 +2,7 @@
 // first message is about the most likely mistake.
 #include "tether/run/weights.hpp"
 
+#include "tether/core/crash_guard.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/hdf5.hpp"
 #include "tether/core/text.hpp"
@@ -173,6 +174,7 @@ void write_weights(const std::string& path, const Job& job, Index step, const Ne
 }
 
 NetworkNumbers read_weights(const std::string& path, const Job& job, const Network& network) {
+    const CrashGuard guard(path); // one for all that the reader does: it changes the process's handlers
     const hdf5::Reader file(path);
     const std::string kind = file.has_attribute("/", "kind") ? file.text_attribute("/", "kind") : "none";
     check(kind == "weights" || kind == "model", ExitCode::data,
@@ -197,8 +199,9 @@ NetworkNumbers read_weights(const std::string& path, const Job& job, const Netwo
     check_names(file, job, expected, found);
     for (const Expected& e : expected) {
         if (const std::string name = folder + e.name; file.has(name)) {
-            check(file.shape(name) == e.shape, ExitCode::data, "{}:{}: has shape [{}], expected [{}]", path,
-                  name, fmt::join(file.shape(name), ", "), fmt::join(e.shape, ", "));
+            const std::vector<Index> shape = file.shape(name);
+            check(shape == e.shape, ExitCode::data, "{}:{}: has shape [{}], expected [{}]", path, name,
+                  fmt::join(shape, ", "), fmt::join(e.shape, ", "));
         }
     }
     check_settings(file, weights_settings(job, network));

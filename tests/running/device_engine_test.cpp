@@ -75,8 +75,7 @@ private:
     }
 };
 
-void expect_close(std::span<const double> found, std::span<const double> expected,
-                  const std::string& what) {
+void expect_close(std::span<const double> found, std::span<const double> expected, const std::string& what) {
     ASSERT_EQ(found.size(), expected.size());
     double scale = 1e-30;
     for (const double v : expected) {

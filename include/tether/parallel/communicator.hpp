@@ -75,7 +75,8 @@ public:
 
     // Zeroed memory, 64-byte aligned, living as long as the communicator, that the ranks of this node have in
     // common: what one writes the others see after node_barrier(). This rank is number `part` of the `parts`
-    // that see it; a node without shared memory gives every rank its own. Collective, the same size everywhere.
+    // that see it; a node without shared memory gives every rank its own. Collective, the same size
+    // everywhere.
     template <class T>
     struct Common {
         std::span<T> values;

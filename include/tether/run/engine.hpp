@@ -64,8 +64,8 @@ public:
     void read_sites(const methods::Control& control, std::span<double> gamma, std::span<double> u) const;
 
     // The numbers as they are now: parameters, then slacks; buffers; the reduced gradient. An engine on a
-    // device brings them to the host first. Ranks of a node may have parameters and moments in common: between
-    // steps all of them write the same, each number once, and go on with set_trained().
+    // device brings them to the host first. Ranks of a node may have parameters and moments in common:
+    // between steps all of them write the same, each number once, and go on with set_trained().
     [[nodiscard]] std::span<const T> trained() { return fetch(), trained_; }
     [[nodiscard]] std::vector<T>& state() { return fetch(), state_; }
     [[nodiscard]] optimise::Optimiser<T>& optimiser() { return fetch(), optimiser_; }

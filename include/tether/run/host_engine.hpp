@@ -31,9 +31,10 @@ public:
 private:
     void renew_weights() override;
     using Engine<T>::network_, Engine<T>::method_, Engine<T>::settings_, Engine<T>::lanes_,
-        Engine<T>::communicator_, Engine<T>::length_, Engine<T>::stop_requested_, Engine<T>::trained_, Engine<T>::numbers_,
-        Engine<T>::state_, Engine<T>::optimiser_, Engine<T>::added_losses_, Engine<T>::gamma_, Engine<T>::u_,
-        Engine<T>::dgamma_, Engine<T>::du_, Engine<T>::task_loss_, Engine<T>::task_norm_, Engine<T>::times_;
+        Engine<T>::communicator_, Engine<T>::length_, Engine<T>::stop_requested_, Engine<T>::trained_,
+        Engine<T>::numbers_, Engine<T>::state_, Engine<T>::optimiser_, Engine<T>::added_losses_,
+        Engine<T>::gamma_, Engine<T>::u_, Engine<T>::dgamma_, Engine<T>::du_, Engine<T>::task_loss_,
+        Engine<T>::task_norm_, Engine<T>::times_;
     struct Worker {
         std::unique_ptr<HostExecutor<T>> executor;
         BatchPart<T> part;

@@ -20,13 +20,6 @@ namespace {
 
 constexpr int header_tag = 1;
 
-// Tags of users lie above those of this file.
-int user_tag(int tag) {
-    check(tag >= 0 && tag < 1000, "communicator: tag {}, expected 0..999", tag);
-    return tag + 16;
-}
-
-constexpr std::size_t eager_bytes = std::size_t{64} << 10U; // messages up to this are copied and left to go
 constexpr std::size_t largest_broadcast = std::size_t{1} << 30U;
 
 } // namespace
@@ -322,74 +315,7 @@ std::vector<Bytes> MpiCommunicator::gather_to(Collective kind, std::span<const s
     return result;
 }
 
-// ---- messages
-
-void MpiCommunicator::deliver(bool all) {
-    for (auto message = pending_.begin(); message != pending_.end();) {
-        const auto next = std::next(message);
-        int done = 0;
-        if (all) {
-            mpi_wait(std::span<MPI_Request>(&message->request, 1), spin_);
-            done = 1;
-        } else {
-            TETHER_MPI_CHECK(MPI_Test(&message->request, &done, MPI_STATUS_IGNORE));
-        }
-        if (done != 0) {
-            spare_.splice(spare_.end(), pending_, message);
-        }
-        message = next;
-    }
-}
-
-void MpiCommunicator::send(std::span<const std::byte> bytes, int to, int tag) {
-    check_rank(to, true);
-    deliver(false);
-    if (bytes.size() <= eager_bytes) {
-        if (spare_.empty()) {
-            spare_.emplace_back();
-        }
-        pending_.splice(pending_.end(), spare_, spare_.begin());
-        Pending& message = pending_.back();
-        message.bytes.assign(bytes.begin(), bytes.end());
-        TETHER_MPI_CHECK(MPI_Isend(message.bytes.data(), mpi_count(bytes.size()), MPI_BYTE, to, user_tag(tag),
-                                   comm_.get(), &message.request));
-        return;
-    }
-    std::array<MPI_Request, 1> request{MPI_REQUEST_NULL};
-    TETHER_MPI_CHECK(MPI_Isend(bytes.data(), mpi_count(bytes.size()), MPI_BYTE, to, user_tag(tag),
-                               comm_.get(), request.data()));
-    mpi_wait(request, spin_);
-}
-
-bool MpiCommunicator::try_receive(int from, int tag, Bytes& into) {
-    check_rank(from, true);
-    deliver(false);
-    int there = 0;
-    MPI_Message message = MPI_MESSAGE_NULL;
-    MPI_Status status;
-    TETHER_MPI_CHECK(MPI_Improbe(from, user_tag(tag), comm_.get(), &there, &message, &status));
-    if (there == 0) {
-        return false;
-    }
-    int count = 0;
-    TETHER_MPI_CHECK(MPI_Get_count(&status, MPI_BYTE, &count));
-    into.resize(static_cast<std::size_t>(count));
-    std::array<MPI_Request, 1> request{MPI_REQUEST_NULL};
-    TETHER_MPI_CHECK(MPI_Imrecv(into.data(), count, MPI_BYTE, &message, request.data()));
-    mpi_wait(request, spin_);
-    return true;
-}
-
-Bytes MpiCommunicator::receive(int from, int tag) {
-    Bytes bytes;
-    Backoff backoff(spin_);
-    while (!try_receive(from, tag, bytes)) {
-        backoff.pause();
-    }
-    return bytes;
-}
-
-// ---- more communicators, memory, the end
+// ---- more communicators, the end
 
 std::unique_ptr<Communicator> MpiCommunicator::split(int color, int key) {
     const Header mine = header(Collective::split, 0, 0, -1);
@@ -400,56 +326,6 @@ std::unique_ptr<Communicator> MpiCommunicator::split(int color, int key) {
         return nullptr;
     }
     return std::make_unique<MpiCommunicator>(session_, std::move(made));
-}
-
-std::optional<SharedMemory> MpiCommunicator::node_memory(std::size_t mine) {
-    if (!window_) {
-        return std::nullopt;
-    }
-    std::optional<SharedMemory> memory = SharedMemory::make(node_, mine);
-    int good = memory ? 1 : 0;
-    TETHER_MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, &good, 1, MPI_INT, MPI_MIN, comm_.get()));
-    if (good == 0) {
-        memory.reset();
-    }
-    return memory;
-}
-
-std::span<std::byte> MpiCommunicator::private_bytes(std::size_t bytes) {
-    constexpr std::size_t line = 64;
-    private_.push_back(std::make_unique<std::byte[]>(bytes + line));
-    void* start = private_.back().get();
-    std::size_t room = bytes + line;
-    return {static_cast<std::byte*>(std::align(line, bytes, start, room)), bytes};
-}
-
-std::span<std::byte> MpiCommunicator::shared_bytes(std::size_t bytes) {
-    const Header mine = header(Collective::shared, bytes, 1, -1);
-    const Scope scope(*this, mine);
-    agree(mine);
-    if (std::optional<SharedMemory> memory = node_memory(bytes)) {
-        shared_.push_back(std::move(*memory));
-        return {shared_.back().of(local_rank_), bytes};
-    }
-    return private_bytes(bytes);
-}
-
-Communicator::Common<std::byte> MpiCommunicator::common_bytes(std::size_t bytes) {
-    const Header mine = header(Collective::shared, bytes, 1, -1);
-    const Scope scope(*this, mine);
-    agree(mine);
-    if (std::optional<SharedMemory> memory = node_memory(local_rank_ == 0 ? bytes : 0)) {
-        common_.push_back(std::move(*memory));
-        return {{common_.back().of(0), bytes}, local_rank_, local_size_};
-    }
-    return {private_bytes(bytes), 0, 1};
-}
-
-void MpiCommunicator::node_barrier() {
-    if (window_) {
-        const Scope scope(*this, header(Collective::barrier, 0, 0, -1));
-        window_->barrier();
-    }
 }
 
 void MpiCommunicator::abort(int code) {
