@@ -1,117 +1,17 @@
 #include "tether/ops/bilinear.hpp"
 
+#include "src/ops/bilinear_gradient.hpp"
+#include "src/ops/bilinear_tables.hpp"
 #include "tether/core/error.hpp"
-#include "tether/kernels/bilinear.hpp"
-#include "tether/kernels/bilinear_numbers.hpp"
 #include "tether/ops/block_linear.hpp"
 #include "tether/ops/elementwise.hpp"
 #include "tether/ops/graph.hpp"
 
 #include <algorithm>
-#include <map>
 #include <memory>
-#include <type_traits>
 
 namespace tether::ops {
 namespace {
-
-// Rows that are worked on together: their sums and factors stay in the first-level cache.
-constexpr Index rows_at_once = 8;
-
-// The map as tables that a kernel walks: entries grouped by output block.
-class Tables {
-public:
-    // Output columns that no term reaches get a block without entries, so that every column is written.
-    explicit Tables(const BilinearMap& map) {
-        std::map<Index, std::vector<BilinearTerm>> by_column;
-        for (const BilinearTerm& t : map.terms) {
-            by_column[t.out_column].push_back(t);
-        }
-        Index next = 0;
-        const auto empty_until = [&](Index column) {
-            if (column > next) {
-                const auto e = static_cast<Index>(entries_.size());
-                blocks_.push_back({next, column - next, e, e});
-            }
-        };
-        for (const auto& [column, terms] : by_column) {
-            check(column >= next, "bilinear: output blocks overlap at column {}", column);
-            empty_until(column);
-            const auto first = static_cast<Index>(entries_.size());
-            for (const BilinearTerm& t : terms) {
-                check(t.length == terms.front().length, "bilinear: blocks of different length at column {}",
-                      column);
-                entries_.push_back({t.x_column, factor_of(t)});
-            }
-            next = column + terms.front().length;
-            blocks_.push_back({column, terms.front().length, first, static_cast<Index>(entries_.size())});
-        }
-        empty_until(map.columns);
-        for (const auto& f : double_) {
-            single_.push_back({f.attribute, static_cast<float>(f.coefficient)});
-        }
-    }
-
-    template <class T>
-    [[nodiscard]] kernels::BilinearTable<T> of() const {
-        const auto table = [&](const kernels::BilinearFactor<T>* factors) {
-            return kernels::BilinearTable<T>{blocks_.data(), static_cast<Index>(blocks_.size()),
-                                             entries_.data(), factors, static_cast<Index>(double_.size())};
-        };
-        if constexpr (std::is_same_v<T, float>) {
-            return table(single_.data());
-        } else {
-            return table(double_.data());
-        }
-    }
-    // The same in a device's memory, by number.
-    template <class T>
-    [[nodiscard]] kernels::BilinearNumberTable<T> on_device(DeviceMemory& memory) const {
-        std::vector<std::int32_t> block_of;
-        std::vector<std::int32_t> begin{0};
-        std::vector<kernels::BilinearNumberTerm<T>> terms;
-        for (const kernels::BilinearBlock& block : blocks_) {
-            block_of.resize(static_cast<std::size_t>(block.column + block.length),
-                            static_cast<std::int32_t>(begin.size() - 1));
-            for (Index e = block.first; e < block.last; ++e) {
-                const kernels::BilinearEntry& entry = entries_[static_cast<std::size_t>(e)];
-                const auto& factor = double_[static_cast<std::size_t>(entry.factor)];
-                terms.push_back({static_cast<std::int32_t>(entry.column - block.column),
-                                 static_cast<std::int32_t>(factor.attribute),
-                                 static_cast<T>(factor.coefficient)});
-            }
-            begin.push_back(static_cast<std::int32_t>(terms.size()));
-        }
-        return {memory.constants(std::span<const std::int32_t>(block_of)),
-                memory.constants(std::span<const std::int32_t>(begin)),
-                memory.constants(std::span<const kernels::BilinearNumberTerm<T>>(terms))};
-    }
-    [[nodiscard]] Index factors() const { return static_cast<Index>(double_.size()); }
-    // Multiplications and additions of one row.
-    [[nodiscard]] double flop() const {
-        double per_row = 0;
-        for (const auto& b : blocks_) {
-            per_row += 2.0 * static_cast<double>(b.length * (b.last - b.first));
-        }
-        return per_row;
-    }
-
-private:
-    Index factor_of(const BilinearTerm& t) {
-        for (std::size_t f = 0; f < double_.size(); ++f) {
-            if (double_[f].attribute == t.attribute && double_[f].coefficient == t.coefficient) {
-                return static_cast<Index>(f);
-            }
-        }
-        double_.push_back({t.attribute, t.coefficient});
-        return static_cast<Index>(double_.size()) - 1;
-    }
-
-    std::vector<kernels::BilinearBlock> blocks_;
-    std::vector<kernels::BilinearEntry> entries_;
-    std::vector<kernels::BilinearFactor<double>> double_;
-    std::vector<kernels::BilinearFactor<float>> single_;
-};
 
 BilinearMap transposed(const BilinearMap& map, Index columns) {
     BilinearMap back{columns, {}};
@@ -120,142 +20,6 @@ BilinearMap transposed(const BilinearMap& map, Index columns) {
     }
     return back;
 }
-
-// Gradient of the attributes: da[attribute] += coefficient · <x block, dy block>.
-class AttributeGradient : public OpOf<AttributeGradient> {
-public:
-    explicit AttributeGradient(BilinearMap map) : map_(std::move(map)) {}
-    [[nodiscard]] std::string_view name() const override { return "attribute_gradient"; }
-    [[nodiscard]] Tiling tiling() const override { return Tiling::rows; }
-    template <class T>
-    void execute(Run<T>& r) const {
-        for (Index row = 0; row < r.out_rows(0); ++row) {
-            const T* x = r.in(0) + row * r.in_columns(0);
-            const T* dy = r.in(1) + row * r.in_columns(1);
-            T* da = r.out(0) + row * r.out_columns(0);
-            std::fill_n(da, r.out_columns(0), T(0));
-            for (const BilinearTerm& t : map_.terms) {
-                T sum = 0;
-                for (Index u = 0; u < t.length; ++u) {
-                    sum += x[t.x_column + u] * dy[t.out_column + u];
-                }
-                da[t.attribute] += static_cast<T>(t.coefficient) * sum;
-            }
-        }
-    }
-    template <class T>
-    void record(DeviceRun<T>& r) const {
-        const Index columns = r.out_columns(0);
-        std::vector<std::int32_t> begin{0};
-        std::vector<kernels::AttributeTerm<T>> terms;
-        for (Index attribute = 0; attribute < columns; ++attribute) {
-            for (const BilinearTerm& t : map_.terms) {
-                if (t.attribute == attribute) {
-                    terms.push_back({static_cast<std::int32_t>(t.x_column),
-                                     static_cast<std::int32_t>(t.out_column),
-                                     static_cast<std::int32_t>(t.length), static_cast<T>(t.coefficient)});
-                }
-            }
-            begin.push_back(static_cast<std::int32_t>(terms.size()));
-        }
-        r.numbers(r.output(0), kernels::AttributeGradientNumbers<T>{
-                                   r.in(0), r.in_columns(0), r.in(1), r.in_columns(1),
-                                   r.memory->constants(std::span<const std::int32_t>(begin)),
-                                   r.memory->constants(std::span<const kernels::AttributeTerm<T>>(terms)),
-                                   r.out(0), columns});
-    }
-
-private:
-    BilinearMap map_;
-};
-
-// Reverse of the gathered form: dx of an edge is made in the first-level cache and added at once to
-// the rows of its receiver and its sender, in ascending edge order for both, as the segment sums do.
-// Inputs dy, attributes; outputs d at_receiver, d at_sender[, d on_edge].
-class GatheredBackward : public OpOf<GatheredBackward> {
-public:
-    explicit GatheredBackward(const BilinearMap& back) : tables_(back), columns_(back.columns) {}
-    [[nodiscard]] std::string_view name() const override { return "gathered_bilinear_backward"; }
-    [[nodiscard]] bool sums_tiles() const override { return true; }
-    template <class T>
-    void execute(Run<T>& r) const {
-        const auto needed = static_cast<std::size_t>(rows_at_once * (tables_.factors() + columns_));
-        if (r.scratch->size() < needed) {
-            r.scratch->resize(needed);
-        }
-        T* dx = r.scratch->data();
-        T* factor = dx + rows_at_once * columns_;
-        for (int o = 0; o < 2; ++o) {
-            if (r.has_out(o) && r.tile.lane == 0 && r.tile.begins) {
-                std::fill_n(r.out(o), r.out_rows(o) * columns_, T(0));
-            }
-        }
-        const auto table = tables_.of<T>();
-        const Topology& t = r.batch->topology;
-        for (Index first = 0; first < r.in_rows(0); first += rows_at_once) {
-            const Index count = std::min(rows_at_once, r.in_rows(0) - first);
-            kernels::bilinear_factors(table, count, r.in(1) + first * r.in_columns(1), r.in_columns(1),
-                                      factor);
-            kernels::bilinear_rows(
-                table, {count, r.in(0) + first * r.in_columns(0), r.in_columns(0), nullptr, 0, dx, columns_},
-                static_cast<const T*>(factor));
-            for (Index k = 0; k < count; ++k) {
-                const auto e = static_cast<std::size_t>(r.tile.first + first + k);
-                const T* from = dx + k * columns_;
-                if (r.has_out(0)) {
-                    add_row(r.out(0) + t.receiver[e] * columns_, from);
-                }
-                if (r.has_out(1)) {
-                    add_row(r.out(1) + t.sender[e] * columns_, from);
-                }
-                if (r.has_out(2)) {
-                    std::copy_n(from, r.out_columns(2), r.out(2) + (first + k) * r.out_columns(2));
-                }
-            }
-        }
-    }
-    // A node sums over its edges, once as receiver and once as sender, what the map gives for each: computed
-    // twice, but never kept.
-    template <class T>
-    void record(DeviceRun<T>& r) const {
-        const kernels::BilinearNumberTable<T> table = tables_.on_device<T>(*r.memory);
-        const kernels::TopologyView& t = r.batch->topology;
-        const int ends = (r.has_out(0) ? 1 : 0) + (r.has_out(1) ? 1 : 0);
-        if (ends > 0) {
-            const auto& nodes = r.output(r.has_out(0) ? 0 : 1);
-            r.wide_numbers(nodes.extent, nodes.capacity, ends * columns_,
-                           kernels::GatheredBackwardNumbers<T>{
-                               r.in(0), r.in_columns(0), r.in(1), r.in_columns(1), table, t.receiver_begin,
-                               t.by_sender, t.sender_begin, r.has_out(0) ? r.out(0) : nullptr,
-                               r.has_out(1) ? r.out(1) : nullptr, columns_, r.has_out(0)});
-        }
-        if (r.has_out(2)) {
-            r.numbers(r.output(2),
-                      kernels::BilinearNumbers<T, kernels::PlainFeatures<T>>{{r.in(0), r.in_columns(0)},
-                                                                             r.in(1),
-                                                                             r.in_columns(1),
-                                                                             table,
-                                                                             nullptr,
-                                                                             nullptr,
-                                                                             0,
-                                                                             r.out(2),
-                                                                             r.out_columns(2)});
-        }
-    }
-    [[nodiscard]] double flop(const Run<float>& r) const override {
-        return (2.0 * static_cast<double>(columns_) + tables_.flop()) * static_cast<double>(r.in_rows(0));
-    }
-
-private:
-    template <class T>
-    void add_row(T* __restrict__ to, const T* __restrict__ from) const {
-        for (Index c = 0; c < columns_; ++c) {
-            to[c] += from[c];
-        }
-    }
-    Tables tables_;
-    Index columns_;
-};
 
 // Inputs: x (or receiver part, sender part[, edge part]), attributes[, add][, bias].
 class BilinearOp : public OpOf<BilinearOp> {
@@ -344,8 +108,8 @@ public:
             for (int p = 0; p < parts_; ++p) {
                 out.emplace_back(b.info(r.in(p)).extent, b.info(r.in(p)).columns);
             }
-            const auto d = b.append_all(
-                std::make_shared<GatheredBackward>(transposed(map_, b.info(r.in(0)).columns)), {dy, a}, out);
+            const auto d = b.append_all(gathered_bilinear_backward(transposed(map_, b.info(r.in(0)).columns)),
+                                        {dy, a}, out);
             for (int p = 0; p < parts_; ++p) {
                 if (r.wants(p)) {
                     r.add(p, d[static_cast<std::size_t>(p)]);
@@ -363,8 +127,7 @@ public:
                 }
                 x = add(b, gathered);
             }
-            r.add(parts_, b.append(std::make_shared<AttributeGradient>(map_), {x, dy}, b.info(a).extent,
-                                   b.info(a).columns));
+            r.add(parts_, b.append(attribute_gradient(map_), {x, dy}, b.info(a).extent, b.info(a).columns));
         }
         int next = parts_ + 1;
         if (has_add_) {
@@ -414,7 +177,7 @@ private:
     }
 
     BilinearMap map_;
-    Tables tables_;
+    BilinearTables tables_;
     int parts_;
     bool gathered_, has_add_, has_bias_;
 };

@@ -63,7 +63,7 @@ void check_settings(const OptimiserSettings& s) {
 }
 
 template <class T>
-Index Optimiser<T>::moments(const OptimiserSettings& settings) {
+int Optimiser<T>::moments(const OptimiserSettings& settings) {
     if (settings.kind == OptimiserKind::adam) {
         return 2;
     }
@@ -72,7 +72,7 @@ Index Optimiser<T>::moments(const OptimiserSettings& settings) {
 
 template <class T>
 Optimiser<T>::Optimiser(const OptimiserSettings& settings, Index size, std::vector<Range> ranges,
-                        std::span<T> moments)
+                        Moments moments)
     : settings_(settings), size_(size), ranges_(std::move(ranges)) {
     check_settings(settings_);
     check(size_ >= 0, "optimiser: size is {}, expected 0 or more", size_);
@@ -89,15 +89,19 @@ Optimiser<T>::Optimiser(const OptimiserSettings& settings, Index size, std::vect
     reached_.assign(ranges_.size(), 1);
     counts_.assign(ranges_.size(), 0);
     segments_.reserve(ranges_.size());
-    const auto length = static_cast<std::size_t>(size_);
-    const std::size_t kept = static_cast<std::size_t>(Optimiser::moments(settings_)) * length;
-    if (moments.empty()) {
-        own_.assign(kept, T{0});
-        moments = own_;
-    }
-    check(moments.size() == kept, "optimiser: room for {} moments, expected {}", moments.size(), kept);
-    first_ = moments.first(std::min(kept, length));
-    second_ = moments.subspan(first_.size());
+    const auto place = [&](int number, std::span<T> given, std::vector<T>& own) {
+        const std::size_t wanted =
+            Optimiser::moments(settings_) > number ? static_cast<std::size_t>(size_) : 0;
+        if (moments.first.empty()) {
+            own.assign(wanted, T{0});
+            given = own;
+        }
+        check(given.size() == wanted, "optimiser: room for {} numbers of moment {}, expected {}",
+              given.size(), number + 1, wanted);
+        return given;
+    };
+    first_ = place(0, moments.first, own_first_);
+    second_ = place(1, moments.second, own_second_);
 }
 
 template <class T>

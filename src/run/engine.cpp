@@ -30,10 +30,26 @@ std::vector<optimise::Range> trained_ranges(const Network& network, const method
     return ranges;
 }
 
-// Parameters and slacks, and the optimiser's moments of them.
+// Parameters and slacks, and the optimiser's moments of them, each from the start of a cache line on.
+template <class T>
+std::size_t stride_of(const Network& network) {
+    constexpr std::size_t line = 64 / sizeof(T);
+    return (static_cast<std::size_t>(network.trained_size()) + line - 1) / line * line;
+}
+
+template <class T>
 std::size_t numbers_size(const Network& network, const EngineSettings& settings) {
-    return static_cast<std::size_t>(network.trained_size() *
-                                    (1 + optimise::Optimiser<float>::moments(settings.optimiser)));
+    return stride_of<T>(network) *
+           static_cast<std::size_t>(1 + optimise::Optimiser<T>::moments(settings.optimiser));
+}
+
+template <class T>
+typename optimise::Optimiser<T>::Moments moments_in(std::span<T> numbers, const Network& network,
+                                                    const EngineSettings& settings) {
+    const auto size = static_cast<std::size_t>(network.trained_size());
+    const int moments = optimise::Optimiser<T>::moments(settings.optimiser);
+    return {moments > 0 ? numbers.subspan(stride_of<T>(network), size) : std::span<T>(),
+            moments > 1 ? numbers.subspan(2 * stride_of<T>(network), size) : std::span<T>()};
 }
 
 } // namespace
@@ -44,14 +60,14 @@ Engine<T>::Engine(const Network& network, const methods::Method& method, const E
     : network_(network), method_(method), settings_(settings), lanes_(lanes), communicator_(communicator),
       length_(network.trained_size() + network.training().sum_columns() + network.training().extra_gradient +
               1),
-      own_(memory == Memory::own ? numbers_size(network, settings) : 0),
+      own_(memory == Memory::own ? numbers_size<T>(network, settings) : 0),
       numbers_(memory == Memory::own
                    ? parallel::Communicator::Common<T>{own_, 0, 1}
-                   : communicator.common_buffer<T>(static_cast<Index>(numbers_size(network, settings)))),
+                   : communicator.common_buffer<T>(static_cast<Index>(numbers_size<T>(network, settings)))),
       trained_(numbers_.values.first(static_cast<std::size_t>(network.trained_size()))),
       state_(static_cast<std::size_t>(network.states().size())),
       optimiser_(settings.optimiser, network.trained_size(), trained_ranges(network, method),
-                 numbers_.values.subspan(trained_.size())) {
+                 moments_in(numbers_.values, network, settings)) {
     for (const auto& [name, v] : network.training().outputs) {
         if (name.starts_with(methods::added_loss)) {
             added_losses_.push_back(v);

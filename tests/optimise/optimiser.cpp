@@ -84,7 +84,7 @@ TYPED_TEST(OptimiserOf, adam_follows_its_formula_written_out) {
 }
 
 TYPED_TEST(OptimiserOf, stored_state_goes_on_with_the_same_bits) {
-    const Index size = 40;
+    constexpr std::size_t size = 40;
     const OptimiserSettings settings{};
     const std::vector<Range> ranges{{0, 20}, {20, 40}};
     const std::vector<std::uint8_t> first_only{1, 0};
@@ -103,7 +103,8 @@ TYPED_TEST(OptimiserOf, stored_state_goes_on_with_the_same_bits) {
     EXPECT_EQ(optimiser.counts()[1], 1);
 
     std::vector<TypeParam> moments(static_cast<std::size_t>(2 * size)); // somebody else's memory
-    Optimiser<TypeParam> copy(settings, size, ranges, moments);
+    const std::span<TypeParam> memory(moments);
+    Optimiser<TypeParam> copy(settings, size, ranges, {memory.first(size), memory.last(size)});
     std::ranges::copy(optimiser.first_moment(), copy.first_moment().begin());
     std::ranges::copy(optimiser.second_moment(), copy.second_moment().begin());
     std::ranges::copy(optimiser.counts(), copy.counts().begin());
@@ -111,8 +112,10 @@ TYPED_TEST(OptimiserOf, stored_state_goes_on_with_the_same_bits) {
     step(optimiser, parameter, 3);
     step(copy, other, 3);
     EXPECT_EQ(parameter, other);
-    EXPECT_TRUE(std::ranges::equal(optimiser.second_moment(), std::span(moments).last(std::size_t{size})));
-    EXPECT_THROW((Optimiser<TypeParam>(settings, size, ranges, std::span(moments).first(5))), Error);
+    EXPECT_TRUE(std::ranges::equal(optimiser.second_moment(), memory.last(size)));
+    EXPECT_THROW((Optimiser<TypeParam>(settings, size, ranges, {memory.first(size), memory.first(5)})),
+                 Error);
+    EXPECT_THROW((Optimiser<TypeParam>(settings, size, ranges, {memory.first(size), {}})), Error);
 }
 
 TYPED_TEST(OptimiserOf, norm_has_the_same_bits_for_any_number_of_threads) {

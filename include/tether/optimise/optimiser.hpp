@@ -48,14 +48,17 @@ class Optimiser {
 public:
     // ranges: ascending and disjoint in [0, size), one per parameter; what lies in none of them is
     // never touched. Without ranges the whole vector is one. moments: zeroed memory for them that others
-    // may see, moments(settings) * size; without it they are the optimiser's own.
+    // may see, moments(settings) of them with `size` numbers each; without it they are the optimiser's own.
+    struct Moments {
+        std::span<T> first, second;
+    };
     Optimiser(const OptimiserSettings& settings, Index size, std::vector<Range> ranges = {},
-              std::span<T> moments = {});
+              Moments moments = {});
     Optimiser(const Optimiser&) = delete;
     Optimiser& operator=(const Optimiser&) = delete;
 
-    // Numbers kept per element: 2 with adam, 1 with momentum, else 0.
-    [[nodiscard]] static Index moments(const OptimiserSettings& settings);
+    // Moments kept of every element: 2 with adam, 1 with momentum, else 0.
+    [[nodiscard]] static int moments(const OptimiserSettings& settings);
 
     [[nodiscard]] const OptimiserSettings& settings() const { return settings_; }
     [[nodiscard]] Index size() const { return size_; }
@@ -95,8 +98,8 @@ private:
     std::vector<Index> counts_;
     std::vector<Segment> segments_; // of the present step
     kernels::Sgd<T> sgd_;
-    std::vector<T> own_;
-    std::span<T> first_, second_; // in own_ or in somebody else's memory
+    std::vector<T> own_first_, own_second_;
+    std::span<T> first_, second_; // one's own or in somebody else's memory
 };
 
 extern template class Optimiser<float>;
