@@ -136,7 +136,7 @@ void MpiCommunicator::sum_staged(std::span<T> values, const Header& mine) {
             from[rank] = areas[rank] = reinterpret_cast<T*>(staging_->of(static_cast<int>(rank)) + start);
         }
         T* const own = areas[static_cast<std::size_t>(local_rank_)];
-        std::memcpy(own, values.data() + done, count * sizeof(T));
+        std::copy_n(values.data() + done, count, own); // perhaps of an empty vector, which lies nowhere
         if (done == 0) {
             agree(mine);
         } else {
@@ -147,8 +147,8 @@ void MpiCommunicator::sum_staged(std::span<T> values, const Header& mine) {
         window_->barrier();
         for (int rank = 0; rank < local_size_; ++rank) {
             const auto [first, last] = slice_of(count, rank, local_size_);
-            std::memcpy(values.data() + done + first, areas[static_cast<std::size_t>(rank)] + first,
-                        (last - first) * sizeof(T));
+            std::copy_n(areas[static_cast<std::size_t>(rank)] + first, last - first,
+                        values.data() + done + first);
         }
         done += count;
     } while (done < values.size());
