@@ -24,9 +24,8 @@ HostEngine<T>::HostEngine(const Network& network, const methods::Method& method,
                           const EngineSettings& settings, const parallel::LaneMap& lanes,
                           parallel::Communicator& communicator, parallel::ThreadTeam& team)
     : Engine<T>(network, method, settings, lanes, communicator, Engine<T>::Memory::node), team_(team),
-      packed_(network.training(),
-              communicator.common_buffer<T>(PackedWeights<T>::size(network.training())).values),
-      control_(network.training().controls.size()) {
+      packed_memory_(communicator.common_buffer<T>(PackedWeights<T>::size(network.training()))),
+      packed_(network.training(), packed_memory_.values), control_(network.training().controls.size()) {
     if (lanes.threads() > 1) {
         parallel_ = [this](int parts, const std::function<void(int)>& task) {
             const auto mine = [&](int thread) {
@@ -285,16 +284,19 @@ StepResult HostEngine<T>::update(const methods::Control& control, double learnin
     }
     result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
     optimiser_.prepare(learning_rate, result.gradient_norm);
-    // Every thread of every rank that has the numbers in common updates and packs a share of them.
-    const int first = numbers_.part * threads;
-    const int shares = numbers_.parts * threads;
+    // Every thread of every rank updates a share of the numbers and packs a share of the weights: the node
+    // may have had room for one of the two only.
     communicator_.node_barrier(); // nobody reads the numbers of this step any more
     in_team([&](int thread) {
-        const auto [begin, end] = share(static_cast<Index>(n), first + thread, shares);
+        const auto [begin, end] =
+            share(static_cast<Index>(n), numbers_.part * threads + thread, numbers_.parts * threads);
         optimiser_.update(begin, end, trained_, gradient);
     });
     communicator_.node_barrier();
-    in_team([&](int thread) { packed_.renew(trained_.data(), first + thread, shares); });
+    in_team([&](int thread) {
+        packed_.renew(trained_.data(), packed_memory_.part * threads + thread,
+                      packed_memory_.parts * threads);
+    });
     communicator_.node_barrier();
     std::swap(state_, next_state_);
     times_.optimise = seconds_since(clock);

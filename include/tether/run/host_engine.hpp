@@ -53,7 +53,9 @@ private:
     parallel::ThreadTeam& team_;
     Index lanes_at_once_ = 1;
     std::vector<T> next_state_;
-    PackedWeights<T> packed_; // in memory that all ranks of the node have in common
+    parallel::Communicator::Common<T>
+        packed_memory_; // what the ranks of the node have in common, if it had room
+    PackedWeights<T> packed_;
     Parallel parallel_;
     std::vector<T> control_;
     std::span<T> gradient_; // reduced: in memory other ranks of the node can read
