@@ -2,12 +2,15 @@
 // but those calls is plain C++ that the tests run against a fake. Three streams: lists run on the first;
 // batches are copied on the second into a shadow of their staging memory and from there, device to device,
 // to their place in the order of the first, so that the next batch travels while the last is worked on;
-// the third takes what is asked for beside(). Every failed call is Error(device) naming device and call.
+// the third takes what is asked for beside(). Kernels of a wave fork to some more streams and meet again: in a
+// graph that is an edge. Every failed call is Error(device) naming device and call.
 #include "graph_replay.hpp"
+#include "launch_waves.hpp"
 
 #include "tether/core/error.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
 #include <optional>
@@ -17,6 +20,7 @@ namespace tether::device {
 namespace {
 
 constexpr Index each_threads = 256;
+constexpr std::size_t most_resolved = 64;
 constexpr Index most_blocks = std::numeric_limits<std::int32_t>::max(); // kernels stride over the rest
 
 class CudaBackend final : public Backend {
@@ -37,8 +41,8 @@ public:
             for (Stream& stream : streams_) {
                 made("cudaStreamCreateWithFlags", calls_->make_stream(stream));
             }
-            for (Event* event : {&fork_, &join_}) {
-                made("cudaEventCreateWithFlags", calls_->make_event(*event));
+            for (Event& event : events_) {
+                made("cudaEventCreateWithFlags", calls_->make_event(event));
             }
         } catch (...) {
             end();
@@ -151,7 +155,6 @@ public:
 
     void run(const LaunchList& list, std::size_t first, std::size_t last,
              const DeviceExchange& exchange) override {
-        const Resolved& kernels = resolve(list);
         const bool exchanges = exchange && exchange.in_graph;
         const auto is_border = [&](std::size_t i) {
             return exchange && !exchange.in_graph && list.launches()[i].shape == Launch::Shape::exchange;
@@ -162,7 +165,9 @@ public:
                 ++end;
             }
             if (end > begin) {
-                const auto body = [&] { run_range(list, kernels, begin, end, exchange); };
+                const BatchedRange range{&list, begin, end};
+                const Resolved& resolved = resolve({&range, 1});
+                const auto body = [&] { run_waves(resolved, exchange); };
                 count(graphs_->run({list.version(), begin, end, exchanges}, current_, std::ref(body)));
             }
             if (end < last) { // not part of a graph
@@ -174,17 +179,20 @@ public:
         }
     }
     void run_together(std::span<const BatchedRange> ranges) override {
-        const Together& together = resolve_together(ranges);
-        const auto body = [&] { run_together(together); };
-        count(graphs_->run({together.version, 0, together.launches.size(), false}, current_, std::ref(body)));
+        // In whatever order members come, the same lists are the same work.
+        ranges_.assign(ranges.begin(), ranges.end());
+        std::ranges::sort(ranges_, {}, [](const BatchedRange& r) { return r.list->version(); });
+        const Resolved& resolved = resolve(ranges_);
+        const auto body = [&] { run_waves(resolved, {}); };
+        count(graphs_->run({resolved.version, 0, resolved.waves.size(), false}, current_, std::ref(body)));
     }
     void replay(std::uint64_t version, const std::function<void()>& body) override {
         // No list has a range that begins behind its end.
         count(graphs_->run({version, 1, 0, true}, current_, std::ref(body)));
     }
     void beside(const std::function<void(void*)>& work) override {
-        made("cudaEventRecord", calls_->record(fork_, streams_[compute]));
-        made("cudaStreamWaitEvent", calls_->wait(streams_[side], fork_));
+        made("cudaEventRecord", calls_->record(events_[fork], streams_[compute]));
+        made("cudaStreamWaitEvent", calls_->wait(streams_[side], events_[fork]));
         current_ = streams_[side];
         try {
             work(current_);
@@ -197,8 +205,8 @@ public:
     }
     void meet() override {
         if (apart_) {
-            made("cudaEventRecord", calls_->record(join_, streams_[side]));
-            made("cudaStreamWaitEvent", calls_->wait(streams_[compute], join_));
+            made("cudaEventRecord", calls_->record(events_[join], streams_[side]));
+            made("cudaStreamWaitEvent", calls_->wait(streams_[compute], events_[join]));
             apart_ = false;
         }
     }
@@ -210,7 +218,9 @@ public:
     [[nodiscard]] Counts counts() const override { return counts_; }
 
 private:
-    enum : std::size_t { compute, copies, side };
+    enum : std::size_t { compute, copies, side, first_branch, stream_count = first_branch + 3 };
+    // A wave's fork, and where each of its streams meets the first again.
+    enum : std::size_t { fork, join, wave_fork, first_meeting, event_count = first_meeting + 3 };
     struct Staging {
         std::size_t bytes = 0;
         void* shadow = nullptr;
@@ -218,22 +228,15 @@ private:
         Event taken = nullptr;   // shadow to its place
         Event fetched = nullptr; // device to host
     };
-    using Resolved = std::vector<Kernels>;
-    // Lists that run together: a launch of the first for all, functors and items of all in device memory.
-    struct Together {
+    // Lists as they are started; functors and items of groups in device memory.
+    struct Resolved {
         struct Member {
             std::uint64_t version;
             std::size_t first, last;
             [[nodiscard]] friend auto operator<=>(const Member&, const Member&) = default;
         };
-        struct Many {
-            Launch first;
-            const void* kernel;
-            Index most_items;
-            std::size_t functors, items; // places in memory
-        };
         std::uint64_t version = 0;
-        std::vector<Many> launches;
+        std::vector<std::vector<KernelGroup>> waves;
         std::byte* memory = nullptr;
     };
 
@@ -289,13 +292,15 @@ private:
             }
         }
         graphs_.reset();
-        for (const auto& [key, together] : together_) {
-            calls_->release(together.memory);
+        for (const auto& [key, resolved] : resolved_) {
+            if (resolved.memory != nullptr) {
+                calls_->release(resolved.memory);
+            }
         }
         for (auto& [memory, s] : staging_) {
             end_staging(const_cast<std::byte*>(memory), s);
         }
-        for (const Event event : {fork_, join_}) {
+        for (const Event event : events_) {
             if (event != nullptr) {
                 calls_->end_event(event);
             }
@@ -307,113 +312,80 @@ private:
         }
     }
 
-    const Resolved& resolve(const LaunchList& list) {
-        const auto found = resolved_.find(list.version());
+    [[nodiscard]] Kernels kernels_of(const Launch& launch) const {
+        const auto known = launchers_.find(launch.functor);
+        check(known != launchers_.end(), ExitCode::device,
+              "{}: operation {} has no kernel for its functor {} in this build", name_, launch.name,
+              launch.functor.name());
+        return known->second;
+    }
+    const Resolved& resolve(std::span<const BatchedRange> ranges) {
+        key_.clear();
+        for (const BatchedRange& r : ranges) {
+            key_.push_back({r.list->version(), r.first, r.last});
+        }
+        const auto found = resolved_.find(key_);
         if (found != resolved_.end()) {
             return found->second;
         }
-        if (resolved_.size() >= 64) { // versions only grow: the first is the oldest
+        LaunchWaves waves = launch_waves(ranges, [this](const Launch& l) { return kernels_of(l); });
+        Resolved made;
+        made.version = LaunchList().version();
+        made.waves = std::move(waves.waves);
+        if (!waves.bytes.empty()) {
+            graphs_->refuse("a first run of lists");
+            made.memory = static_cast<std::byte*>(allocate(waves.bytes.size()));
+            to_device(made.memory, waves.bytes.data(), waves.bytes.size());
+        }
+        if (resolved_.size() >= most_resolved) { // versions only grow: the first is the oldest
+            if (resolved_.begin()->second.memory != nullptr) {
+                release(resolved_.begin()->second.memory);
+            }
             resolved_.erase(resolved_.begin());
         }
-        Resolved kernels;
-        for (const Launch& launch : list.launches()) {
-            Kernels kernel;
-            if (launch.shape != Launch::Shape::exchange) {
-                const auto known = launchers_.find(launch.functor);
-                check(known != launchers_.end(), ExitCode::device,
-                      "{}: operation {} has no kernel for its functor {} in this build", name_, launch.name,
-                      launch.functor.name());
-                kernel = known->second;
-            }
-            kernels.push_back(kernel);
-        }
-        return resolved_[list.version()] = std::move(kernels);
+        return resolved_[key_] = std::move(made);
     }
-    // In whatever order members come, the same lists are the same work.
-    const Together& resolve_together(std::span<const BatchedRange> ranges) {
-        ranges_.assign(ranges.begin(), ranges.end());
-        std::ranges::sort(ranges_, {}, [](const BatchedRange& r) { return r.list->version(); });
-        key_.clear();
-        for (const BatchedRange& r : ranges_) {
-            key_.push_back({r.list->version(), r.first, r.last});
-        }
-        const auto found = together_.find(key_);
-        if (found != together_.end()) {
-            return found->second;
-        }
-        graphs_->refuse("a first run of lists together");
-        check_same_launches(ranges_);
-        if (together_.size() >= 64) {
-            release(together_.begin()->second.memory);
-            together_.erase(together_.begin());
-        }
-        Together made;
-        made.version = LaunchList().version();
-        const Resolved& kernels = resolve(*ranges_.front().list);
-        std::vector<std::byte> bytes;
-        const auto put = [&](const void* from, std::size_t size) {
-            const auto* begin = static_cast<const std::byte*>(from);
-            bytes.insert(bytes.end(), begin, begin + size);
-        };
-        const auto align = [&] {
-            bytes.resize((bytes.size() + 15) / 16 * 16);
-            return bytes.size();
-        };
-        for (std::size_t i = 0; i < ranges_.front().last - ranges_.front().first; ++i) {
-            const auto launch_of = [&](const BatchedRange& r) -> const Launch& {
-                return r.list->launches()[r.first + i];
-            };
-            Together::Many many{launch_of(ranges_.front()), kernels[ranges_.front().first + i].many, 0, 0, 0};
-            if (many.first.shape == Launch::Shape::exchange) {
-                continue; // a replica is one rank
-            }
-            many.functors = align();
-            for (const BatchedRange& r : ranges_) {
-                put(launch_of(r).bytes.data(), launch_of(r).size);
-                many.most_items = std::max(many.most_items, launch_of(r).items);
-            }
-            many.items = align();
-            for (const BatchedRange& r : ranges_) {
-                put(&launch_of(r).items, sizeof(Index));
-            }
-            made.launches.push_back(std::move(many));
-        }
-        made.memory = static_cast<std::byte*>(allocate(bytes.size()));
-        to_device(made.memory, bytes.data(), bytes.size());
-        return together_[key_] = std::move(made);
-    }
-    void run_together(const Together& together) {
-        for (const Together::Many& many : together.launches) {
-            const auto [blocks, threads] = geometry(many.first, many.most_items);
-            const int result =
-                calls_->launch_many(many.first, many.kernel, blocks, threads,
-                                    static_cast<unsigned>(key_.size()), together.memory + many.functors,
-                                    reinterpret_cast<const Index*>(together.memory + many.items), current_);
-            launched(many.first, result);
-        }
-    }
-    static std::pair<unsigned, unsigned> geometry(const Launch& launch, Index items) {
-        const bool team = launch.shape == Launch::Shape::team;
-        const Index blocks = team ? items : (items + each_threads - 1) / each_threads;
+    static std::pair<unsigned, unsigned> geometry(const KernelGroup& group) {
+        const bool team = group.first.shape == Launch::Shape::team;
+        const Index blocks = team ? group.most_items : (group.most_items + each_threads - 1) / each_threads;
         return {static_cast<unsigned>(std::min(blocks, most_blocks)),
-                static_cast<unsigned>(team ? launch.threads : each_threads)};
+                static_cast<unsigned>(team ? group.first.threads : each_threads)};
     }
-    void launched(const Launch& launch, int result) {
-        made("cudaLaunchKernel", result, [&] { return fmt::format(" of operation {}", launch.name); });
+    void start(const Resolved& resolved, const KernelGroup& group, Stream stream) {
+        const auto [blocks, threads] = geometry(group);
+        const int result =
+            group.members == 1
+                ? calls_->launch(group.first, group.kernels.one, blocks, threads, stream)
+                : calls_->launch_many(group.first, group.kernels.many, blocks, threads, group.members,
+                                      resolved.memory + group.functors,
+                                      reinterpret_cast<const Index*>(resolved.memory + group.items), stream);
+        made("cudaLaunchKernel", result, [&] { return fmt::format(" of operation {}", group.first.name); });
         counts_.launches += graphs_->capturing() ? 0 : 1;
     }
-    void run_range(const LaunchList& list, const Resolved& kernels, std::size_t first, std::size_t last,
-                   const DeviceExchange& exchange) {
-        for (std::size_t i = first; i < last; ++i) {
-            const Launch& launch = list.launches()[i];
-            if (launch.shape == Launch::Shape::exchange) {
+    void run_waves(const Resolved& resolved, const DeviceExchange& exchange) {
+        for (const std::vector<KernelGroup>& wave : resolved.waves) {
+            if (wave.front().first.shape == Launch::Shape::exchange) {
                 if (exchange) {
-                    exchange(launch.sums, launch.items);
+                    exchange(wave.front().first.sums, wave.front().first.items);
                 }
                 continue;
             }
-            const auto [blocks, threads] = geometry(launch, launch.items);
-            launched(launch, calls_->launch(launch, kernels[i].one, blocks, threads, current_));
+            const std::size_t branches = std::min(wave.size() - 1, stream_count - first_branch);
+            if (branches > 0) {
+                made("cudaEventRecord", calls_->record(events_[wave_fork], current_));
+            }
+            for (std::size_t b = 0; b < branches; ++b) {
+                made("cudaStreamWaitEvent", calls_->wait(streams_[first_branch + b], events_[wave_fork]));
+            }
+            for (std::size_t g = 0; g < wave.size(); ++g) {
+                const std::size_t turn = g % (branches + 1);
+                start(resolved, wave[g], turn == 0 ? current_ : streams_[first_branch + turn - 1]);
+            }
+            for (std::size_t b = 0; b < branches; ++b) {
+                const Event meeting = events_[first_meeting + b];
+                made("cudaEventRecord", calls_->record(meeting, streams_[first_branch + b]));
+                made("cudaStreamWaitEvent", calls_->wait(current_, meeting));
+            }
         }
     }
 
@@ -421,14 +393,13 @@ private:
     Launchers launchers_;
     std::string name_, uuid_;
     std::optional<GraphReplay> graphs_;
-    std::array<Stream, 3> streams_{};
+    std::array<Stream, stream_count> streams_{};
+    std::array<Event, event_count> events_{};
     Stream current_ = nullptr;
-    Event fork_ = nullptr, join_ = nullptr;
     bool apart_ = false; // something runs on the side
     std::map<const std::byte*, Staging> staging_;
-    std::map<std::uint64_t, Resolved> resolved_; // by version of the list
-    std::map<std::vector<Together::Member>, Together> together_;
-    std::vector<Together::Member> key_; // of the lists that run together
+    std::map<std::vector<Resolved::Member>, Resolved> resolved_;
+    std::vector<Resolved::Member> key_; // of the lists asked for
     std::vector<BatchedRange> ranges_;
     Counts counts_;
 };

@@ -1,5 +1,7 @@
 // The device as the host plays it: memory with guards at its ends, lists run functor by functor. What it
 // shows is the arithmetic of the functors, their indices and the order of their phases; never speed.
+#include "launch_waves.hpp"
+
 #include "tether/core/error.hpp"
 #include "tether/device/backend.hpp"
 
@@ -63,15 +65,18 @@ public:
     }
     void run(const LaunchList& list, std::size_t first, std::size_t last,
              const DeviceExchange& exchange) override {
-        for (std::size_t i = first; i < last; ++i) {
-            const Launch& launch = list.launches()[i];
-            if (launch.shape != Launch::Shape::exchange) {
-                launch.emulate(launch, descending_);
-                ++counts_.launches;
-            } else if (exchange) {
-                exchange(launch.sums, launch.items);
+        for (std::size_t begin = first, end = first; begin < last; begin = end) {
+            end = list.wave_end(begin, last);
+            for (std::size_t i = begin; i < end; ++i) {
+                const Launch& launch = list.launches()[descending_ ? end - 1 - (i - begin) : i];
+                if (launch.shape != Launch::Shape::exchange) {
+                    launch.emulate(launch, descending_);
+                } else if (exchange) {
+                    exchange(launch.sums, launch.items);
+                }
             }
         }
+        count_kernels({&list, first, last});
         check_guards();
     }
     void run_together(std::span<const BatchedRange> ranges) override {
@@ -83,8 +88,8 @@ public:
                     launch.emulate(launch, descending_);
                 }
             }
-            ++counts_.launches; // one for all of them
         }
+        count_kernels(ranges.front()); // of one for all of them
         check_guards();
     }
     void replay(std::uint64_t /*version*/, const std::function<void()>& body) override { body(); }
@@ -103,6 +108,13 @@ private:
     static constexpr std::byte mark{0xA5};
     static bool is_mark(std::byte b) { return b == mark; }
 
+    // As many as a device would start: one for all launches of a wave with the same functor.
+    void count_kernels(const BatchedRange& range) {
+        for (const auto& wave : launch_waves({&range, 1}, [](const Launch&) { return Kernels{}; }).waves) {
+            counts_.launches +=
+                wave.front().first.shape == Launch::Shape::exchange ? 0 : static_cast<long>(wave.size());
+        }
+    }
     void inside(const void* address, std::size_t bytes) const {
         const auto* at = static_cast<const std::byte*>(address);
         auto found = memory_.upper_bound(const_cast<std::byte*>(at));

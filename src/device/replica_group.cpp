@@ -131,7 +131,7 @@ void check_same_launches(std::span<const BatchedRange> ranges) {
         for (std::size_t i = 0; i < one.last - one.first; ++i) {
             const Launch& a = one.list->launches()[one.first + i];
             const Launch& b = r.list->launches()[r.first + i];
-            check(a.functor == b.functor && a.shape == b.shape,
+            check(a.functor == b.functor && a.shape == b.shape && a.beside == b.beside,
                   "replicas run together: launch {} is {} in one list and {} in another, expected recordings "
                   "of "
                   "the same program",

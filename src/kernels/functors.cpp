@@ -4,6 +4,7 @@
 #include "functors/methods.hpp"
 #include "functors/norms.hpp"
 #include "functors/products.hpp"
+#include "functors/sequence.hpp"
 #include "functors/tensor_products.hpp"
 #include "functors/update.hpp"
 
@@ -26,7 +27,8 @@ std::set<std::type_index> listed_functors() {
     const auto add = [&]<class T>() {
         all.merge(types_of(ElementwiseFunctors<T>{}, ActivationFunctors<T>{}, ProductFunctors<T>{},
                            SumFunctors<T>{}, UpdateFunctors<T>{}, CriticFunctors<T>{}, MethodFunctors<T>{},
-                           TensorProductFunctors<T>{}, NormFunctors<T>{}, GraphFunctors<T>{}));
+                           TensorProductFunctors<T>{}, NormFunctors<T>{}, GraphFunctors<T>{},
+                           SequenceFunctors<T>{}));
     };
     add.template operator()<float>();
     add.template operator()<double>();

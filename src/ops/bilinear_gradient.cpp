@@ -127,6 +127,9 @@ public:
                                                                              0,
                                                                              r.out(2),
                                                                              r.out_columns(2)});
+            if (ends > 0) {
+                r.list->mark_beside();
+            }
         }
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {

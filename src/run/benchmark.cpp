@@ -213,6 +213,7 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     result.waits_per_step = per_step(after.waits, before.waits);
     if (const auto* on_device = dynamic_cast<const DeviceEngine<T>*>(owner.get()); on_device != nullptr) {
         result.gflop_executed = on_device->executor().flop() * static_cast<double>(lanes.ranks()) * 1e-9;
+        result.stages = on_device->stages();
         if (options.profile) {
             const std::map<std::string, long> counts = on_device->launches();
             result.launch_counts.assign(counts.begin(), counts.end());

@@ -156,7 +156,7 @@ void DeviceEngine<T>::record() {
         after_.clear();
         tasks_.clear();
         memory_.begin();
-        memory_.next_node();
+        memory_.next_stage();
         // No node writes the gradient of a gate that the task loss does not reach.
         before_.name("gate_gradients");
         for (Index s = 0; s < sites; ++s) {
@@ -238,6 +238,15 @@ std::map<std::string, long> DeviceEngine<T>::launches() const {
         }
     }
     return counts;
+}
+
+template <class T>
+long DeviceEngine<T>::stages() const {
+    long waves = 0;
+    for (const device::LaunchList* list : {&before_, &executor_->list(), &tasks_, &after_}) {
+        waves += static_cast<long>(list->waves());
+    }
+    return waves;
 }
 
 // Adds up the devices of all ranks; the last number counts the ranks that want to stop.

@@ -8,11 +8,15 @@
 //        is a sequence of f.phases(block) phases; f.phase(p, block, thread, shared, local) runs for all
 //        threads before phase p + 1 begins (on a device: a barrier between phases).
 // exchange  sums over devices and ranks in the middle of a step: numbers in device memory, in place.
+//
+// Launches run one after the other, but for those of a wave: they depend on none of each other and may run in
+// any order or at once.
 #pragma once
 
 #include "tether/core/host_device.hpp"
 #include "tether/core/types.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -36,6 +40,13 @@ struct Launch {
     Index items = 0;        // each: calls at capacity; team: blocks
     int threads = 0;        // team: of a block
     double* sums = nullptr; // exchange: [items]
+    bool beside = false;    // of the same wave as the launch before
+    // each: item i belongs to row i / row_items of *axis_rows rows (without an axis: of `rows`); 0: the items are
+    // not dealt out by rows.
+    Index row_items = 0;
+    const Index* axis_rows = nullptr;
+    Index rows = 1;
+    bool elementwise = false; // item i reads and writes number i of its operands alone
     alignas(16) std::array<std::byte, most_bytes> bytes{};
     std::size_t size = 0; // of the functor
     // Runs it on the host. Threads of a block go in ascending or descending order: a result that depends
@@ -110,6 +121,18 @@ public:
             launches_.back().emulate = &detail::emulate_each<F>;
         }
     }
+    // The same, row_items calls for each of `capacity` rows; `times` rows for every row of the axis, if there
+    // is one (they stay together: others may see them as one).
+    template <class F>
+    void rows(Index capacity, Index row_items, const Index* axis_rows, Index times, const F& f) {
+        each(capacity * row_items, f);
+        if (capacity * row_items > 0) {
+            Launch& launch = launches_.back();
+            launch.axis_rows = axis_rows;
+            launch.rows = axis_rows == nullptr ? times : 1;
+            launch.row_items = axis_rows == nullptr ? row_items : row_items * times;
+        }
+    }
     template <class F>
     void team(Index blocks, const F& f) {
         if (blocks > 0) {
@@ -127,13 +150,53 @@ public:
         launch.items = count;
         push(std::move(launch));
     }
+    // About the launch appended last, if there is one.
+    void mark_elementwise() {
+        if (!launches_.empty()) {
+            launches_.back().elementwise = true;
+        }
+    }
+    void mark_beside() {
+        if (launches_.size() > 1) {
+            launches_.back().beside = true;
+        }
+    }
+    // In waves as they are; or as one, with nothing in it that depends on anything else of it.
+    void append(std::vector<Launch> launches) {
+        for (Launch& launch : launches) {
+            push(std::move(launch));
+        }
+    }
+    void append_wave(std::vector<Launch> launches) {
+        for (std::size_t i = 0; i < launches.size(); ++i) {
+            launches[i].beside = i > 0;
+            push(std::move(launches[i]));
+        }
+    }
     void clear() {
         launches_.clear();
         version_ = next_version();
     }
+    [[nodiscard]] std::vector<Launch> take() {
+        std::vector<Launch> taken = std::move(launches_);
+        clear();
+        return taken;
+    }
     [[nodiscard]] std::uint64_t version() const { return version_; }
     [[nodiscard]] const std::vector<Launch>& launches() const { return launches_; }
     [[nodiscard]] std::size_t size() const { return launches_.size(); }
+    // The end of the wave that begins at `first`, at most `last`.
+    [[nodiscard]] std::size_t wave_end(std::size_t first, std::size_t last) const {
+        std::size_t end = first + 1;
+        while (end < last && launches_[end].beside) {
+            ++end;
+        }
+        return end;
+    }
+    // Waves: how many launches depend on each other one after the other.
+    [[nodiscard]] std::size_t waves() const {
+        return static_cast<std::size_t>(std::ranges::count(launches_, false, &Launch::beside));
+    }
 
 private:
     static std::uint64_t next_version() {

@@ -1,8 +1,9 @@
 // Matrix products on a device, as teams of threads over tiles. An element of a result is one chain of fused
 // multiply-adds in a fixed order (over the terms, then k; for gradients of weights over the rows of a lane
 // and their components), whatever the number of rows, lanes on a device or devices. A block of 128 threads
-// makes 32 rows x 64 columns, each thread 4 x 4; 16 steps of the inner dimension go through shared memory at
-// a time, in two halves of 6 KiB used in turn: one load of 4 numbers per 8 multiply-adds and thread.
+// makes 32 rows x 64 columns, each thread 4 x 4; 32 steps of the inner dimension go through shared memory at
+// a time, in two halves of 12 KiB used in turn: one load of 4 numbers per 8 multiply-adds and thread, and few
+// round trips to memory, which is what small batches wait for.
 #pragma once
 
 #include "tether/core/host_device.hpp"
@@ -16,7 +17,7 @@ namespace tether::kernels {
 
 struct ProductTile {
     static constexpr int threads = 128;
-    static constexpr int rows = 32, columns = 64, depth = 16; // depth: of the inner dimension in one go
+    static constexpr int rows = 32, columns = 64, depth = 32; // depth: of the inner dimension in one go
     static constexpr int own_rows = 4, own_columns = 4;
     TETHER_HD static int first_row(int thread) { return thread / (columns / own_columns) * own_rows; }
     TETHER_HD static int first_column(int thread) { return thread % (columns / own_columns) * own_columns; }
@@ -102,6 +103,12 @@ struct BlockProduct {
         return first < rows() ? pieces[block % piece_count].chunks + 1 : 0;
     }
     TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local& local) const {
+        phase(p, block, thread, shared, local, [](Index) {});
+    }
+    // then(i): after number i of the result was written, by the same thread.
+    template <class Then>
+    TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local& local,
+                         const Then& then) const {
         const ProductPiece piece = pieces[block % piece_count];
         const Index first_row = block / piece_count * ProductTile::rows;
         ProductStage<T> stage;
@@ -117,7 +124,7 @@ struct BlockProduct {
         if (p < piece.chunks) {
             put(thread, stage, shared.half[p % 2], local);
         } else {
-            store(piece, first_row, thread, local);
+            store(piece, first_row, thread, local, then);
         }
     }
 
@@ -165,7 +172,9 @@ private:
             ++local.term;
         }
     }
-    TETHER_HD void store(const ProductPiece& piece, Index first_row, int thread, const Local& local) const {
+    template <class Then>
+    TETHER_HD void store(const ProductPiece& piece, Index first_row, int thread, const Local& local,
+                         const Then& then) const {
         const Index count = rows();
         for (int i = 0; i < ProductTile::own_rows; ++i) {
             const Index row = first_row + ProductTile::first_row(thread) + i;
@@ -173,7 +182,9 @@ private:
                 const Index n = ProductTile::first_column(thread) + j;
                 if (n < piece.n) {
                     const T b = piece.bias >= 0 ? bias[piece.bias + n] : T(0);
-                    out[row * out_stride + piece.column + n] = b + local.sums.sum[i][j];
+                    const Index at = row * out_stride + piece.column + n;
+                    out[at] = b + local.sums.sum[i][j];
+                    then(at);
                 }
             }
         }

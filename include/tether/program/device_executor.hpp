@@ -1,9 +1,10 @@
-// Runs a program on a device: every node appends its launches to one list, made once for a capacity of rows;
-// a batch is copied to fixed places and the list replayed. All lanes of the device go through it side by
-// side. Intermediates have places in one arena, by liveness, as on the host.
+// Runs a program on a device: the launches of its nodes are put into one list, stage by stage
+// (device_schedule.hpp), once for a capacity of rows; a batch is copied to fixed places and the list replayed.
+// All lanes of the device go through it side by side. Intermediates have places in one arena, by liveness.
 #pragma once
 
 #include "tether/program/device_run.hpp"
+#include "tether/program/device_schedule.hpp"
 #include "tether/program/executor.hpp"
 
 #include <memory>
@@ -57,7 +58,14 @@ public:
 private:
     struct Layout; // of a batch in its staging memory, which mirrors the device's
     void record();
-    void record_nodes();
+    [[nodiscard]] std::vector<DeviceWork> work_of_nodes() const;
+    // What a node appends; sums that may wait go to `deferred`, if there is one.
+    [[nodiscard]] std::vector<device::Launch> launches_of(std::size_t n, DeviceMemory& memory,
+                                                          DeferredSums<T>* deferred) const;
+    void record_stages(const std::vector<DeviceStage>& stages, std::size_t part_stages);
+    void record_end_of_part(DeferredSums<T>& deferred);
+    [[nodiscard]] std::vector<device::Launch> as_one(const std::vector<device::Launch>& launches);
+    void append_side_by_side(const std::vector<device::LaunchList>& branches);
     [[nodiscard]] T* pointer(Value v) const;
 
     const Program program_; // device_program()
@@ -71,8 +79,7 @@ private:
     device::Buffer<std::byte> part_;
     std::vector<Index> place_;
     device::LaunchList list_;
-    std::vector<std::size_t> node_end_; // per node: end of its launches
-    std::size_t part_end_ = 0;          // of the launches after the nodes of the part
+    std::size_t part_end_ = 0; // of the launches of the part
     long recordings_ = 0;
 };
 

@@ -28,16 +28,18 @@ struct DeviceBatch {
     std::vector<const T*> field;
 };
 
-// Device memory that lives with a list: tables of constants, and scratch that launches of one node share (the
-// next node may overwrite it: a device executes a list in order).
+// Device memory that lives with a list: tables of constants, and scratch that stages share (the next one may
+// overwrite what this one left).
 class DeviceMemory {
 public:
-    explicit DeviceMemory(device::Backend& backend) : backend_(backend), scratch_(backend), kept_(backend) {}
+    // dry: gives null for everything, to see what launches a recording has; they must not be run.
+    explicit DeviceMemory(device::Backend& backend, bool dry = false)
+        : backend_(backend), dry_(dry), scratch_(backend), kept_(backend) {}
 
     template <class X>
     const X* constants(std::span<const X> values) {
         static_assert(std::is_trivially_copyable_v<X>);
-        if (values.empty()) {
+        if (values.empty() || dry_) {
             return nullptr;
         }
         tables_.emplace_back(backend_);
@@ -62,7 +64,7 @@ public:
         kept_used_ += bytes;
         return kept_.size() < kept_used_ ? nullptr : reinterpret_cast<X*>(kept_.data() + at);
     }
-    void next_node() { used_ = 0; }
+    void next_stage() { used_ = 0; }
     // Whether memory had to grow: record again.
     bool settle() {
         const bool grown = kept_.require(kept_used_);
@@ -76,6 +78,7 @@ public:
 
 private:
     device::Backend& backend_;
+    bool dry_;
     std::vector<device::Buffer<std::byte>> tables_;
     device::Buffer<std::byte> scratch_, kept_;
     Index used_ = 0, most_ = 0, kept_used_ = 0;
@@ -131,10 +134,13 @@ struct DeviceRun {
         return {batch->lane_begin[static_cast<std::size_t>(extent.axis)], batch->lanes, extent.times};
     }
 
-    // g(i) for every number of an operand's shape; g(row, column) for the same; g(row) for every row.
+    // g(i) for every number of an operand's shape, which reads and writes number i of its operands alone;
+    // g(row, column) for the same; g(row) for every row.
     template <class G>
     void flat(const Operand& shape, const G& g) const {
-        list->each(shape.capacity * shape.columns, kernels::PerFlat<G>{rows(shape.extent), shape.columns, g});
+        by_rows(shape.extent, shape.capacity, shape.columns,
+                kernels::PerFlat<G>{rows(shape.extent), shape.columns, g});
+        list->mark_elementwise();
     }
     template <class G>
     void numbers(const Operand& shape, const G& g) const {
@@ -142,12 +148,16 @@ struct DeviceRun {
     }
     template <class G>
     void wide_numbers(Extent extent, Index capacity, Index columns, const G& g) const {
-        list->each(capacity * columns,
-                   kernels::PerNumber<G>{rows(extent), static_cast<std::uint32_t>(columns), g});
+        by_rows(extent, capacity, columns,
+                kernels::PerNumber<G>{rows(extent), static_cast<std::uint32_t>(columns), g});
     }
     template <class G>
     void each_row(const Operand& shape, const G& g) const {
-        list->each(shape.capacity, kernels::PerRow<G>{rows(shape.extent), g});
+        by_rows(shape.extent, shape.capacity, 1, kernels::PerRow<G>{rows(shape.extent), g});
+    }
+    template <class F>
+    void by_rows(Extent extent, Index capacity, Index row_items, const F& f) const {
+        list->rows(capacity, row_items, axis_rows(extent.axis), extent.times, f);
     }
     // put(c, sum over the rows of a value with this extent of leaf(row, c)), lane by lane and by the tree.
     template <int Width, class Sum, class Leaf, class Put>

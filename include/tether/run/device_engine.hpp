@@ -33,6 +33,8 @@ public:
     [[nodiscard]] const DeviceExecutor<T>& executor() const { return *executor_; }
     // Launches of one step, by the name of their operation.
     [[nodiscard]] std::map<std::string, long> launches() const;
+    // Waves of launches that wait for each other.
+    [[nodiscard]] long stages() const;
 
 private:
     void renew_weights() override;

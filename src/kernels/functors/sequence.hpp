@@ -1,0 +1,127 @@
+// Row-wise functors that may be steps of a sequence (tether/kernels/sequence.hpp), and the functor that runs
+// them.
+#pragma once
+
+#include "elementwise.hpp"
+#include "graphs.hpp"
+#include "norms.hpp"
+#include "products.hpp"
+#include "tensor_products.hpp"
+
+#include "tether/kernels/sequence.hpp"
+
+#include <type_traits>
+
+namespace tether::kernels {
+
+template <class F>
+struct IsByRows : std::false_type {};
+template <class G>
+struct IsByRows<PerFlat<G>> : std::true_type {};
+template <class G>
+struct IsByRows<PerNumber<G>> : std::true_type {};
+template <class G>
+struct IsByRows<PerRow<G>> : std::true_type {};
+
+// The functors of all lists that go by rows.
+template <class Found, class... Lists>
+struct ByRowsOf {
+    using type = Found;
+};
+template <class... Found, class F, class... Others, class... Lists>
+struct ByRowsOf<Functors<Found...>, Functors<F, Others...>, Lists...>
+    : ByRowsOf<std::conditional_t<IsByRows<F>::value, Functors<Found..., F>, Functors<Found...>>,
+               Functors<Others...>, Lists...> {};
+template <class... Found, class... Lists>
+struct ByRowsOf<Functors<Found...>, Functors<>, Lists...> : ByRowsOf<Functors<Found...>, Lists...> {};
+
+template <class T>
+using StepFunctors = typename ByRowsOf<Functors<>, ElementwiseFunctors<T>, ActivationFunctors<T>,
+                                       GraphFunctors<T>, TensorProductFunctors<T>, NormFunctors<T>>::type;
+
+template <class F>
+struct IsElementwise : std::false_type {};
+template <class G>
+struct IsElementwise<PerFlat<G>> : std::true_type {};
+
+// Calls call(f) with the functor of a step, if it is one of these.
+template <class... F, class Call>
+TETHER_HD void with_functor(Functors<F...>, const SequenceStep& step, const Call& call) {
+    std::int32_t kind = 0;
+    ((step.kind == kind++ ? call(*reinterpret_cast<const F*>(step.functor)) : void()), ...);
+}
+
+template <class T>
+struct Sequence {
+    static constexpr int threads = 128;
+    struct Shared {};
+    struct Local {};
+
+    RowCount rows;
+    Index block_rows;
+    const SequenceStep* steps;
+    Index count;
+
+    TETHER_HD Index phases(Index block) const { return block * block_rows < rows() ? count : 0; }
+    TETHER_HD void phase(Index p, Index block, int thread, Shared&, Local&) const {
+        const SequenceStep& step = steps[p];
+        const Index first = block * block_rows;
+        const Index last = first + block_rows < rows() ? first + block_rows : rows();
+        with_functor(StepFunctors<T>{}, step,
+                     Items{first * step.row_items + thread, last * step.row_items});
+    }
+
+private:
+    struct Items {
+        Index from, to;
+        template <class F>
+        TETHER_HD void operator()(const F& f) const {
+            static_assert(sizeof(F) <= sizeof(SequenceStep::functor) && alignof(F) <= 16);
+            for (Index i = from; i < to; i += threads) {
+                f(i);
+            }
+        }
+    };
+};
+
+// A product, each number of whose result goes through elementwise steps as soon as it is there.
+template <class T>
+struct ProductThen {
+    static constexpr int threads = BlockProduct<T>::threads;
+    using Shared = typename BlockProduct<T>::Shared;
+    using Local = typename BlockProduct<T>::Local;
+
+    BlockProduct<T> product;
+    const SequenceStep* steps;
+    Index count;
+
+    TETHER_HD Index phases(Index block) const { return product.phases(block); }
+    TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local& local) const {
+        product.phase(p, block, thread, shared, local, Then{steps, count});
+    }
+
+private:
+    struct Item {
+        Index i;
+        template <class F>
+        TETHER_HD void operator()(const F& f) const {
+            if constexpr (IsElementwise<F>::value) {
+                f(i);
+            }
+        }
+    };
+    struct Then {
+        const SequenceStep* steps;
+        Index count;
+        TETHER_HD void operator()(Index i) const {
+            for (Index s = 0; s < count; ++s) {
+                with_functor(StepFunctors<T>{}, steps[s], Item{i});
+            }
+        }
+    };
+};
+
+template <class T>
+using SequenceFunctors = Functors<Sequence<T>, ProductThen<T>>;
+
+} // namespace tether::kernels
