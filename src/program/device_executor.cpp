@@ -4,6 +4,7 @@
 #include "tether/core/error.hpp"
 #include "tether/kernels/elementwise.hpp"
 #include "tether/kernels/sequence.hpp"
+#include "tether/kernels/update.hpp"
 #include "tether/program/arena.hpp"
 #include "tether/program/device_program.hpp"
 
@@ -292,6 +293,20 @@ void DeviceExecutor<T>::record_stages(const std::vector<DeviceStage>& stages, st
     if (part_stages == 0) {
         record_end_of_part(deferred);
     }
+    record_stored();
+    if (part_stages == stages.size()) {
+        part_end_ = list_.size();
+    }
+}
+
+template <class T>
+void DeviceExecutor<T>::record_stored() {
+    device::LaunchList together;
+    together.name("stored");
+    for (const auto& [v, to] : environment_.stored) {
+        together.each(1, kernels::StoreNumbers<T>{pointer(v), nullptr, to});
+    }
+    list_.append_wave(together.take());
 }
 
 // The first waves of all branches, then the second ones, and so on.

@@ -137,8 +137,11 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
         const std::span<const Index> samples = order.batch(step);
         filler.begin(step, samples);
         engine.compute(fill, setup.loss_factor_of(samples), control);
+        if (step > 0 && engine.result_is_late()) {
+            (void)engine.result();
+        }
         engine.read_sites(control, gamma, u);
-        (void)engine.update(control, job.primal.lr, true);
+        engine.update(control, job.primal.lr, true);
         const Clock::time_point mark = Clock::now();
         state->advance({.step = step,
                         .learning_rate = job.dual.lr,

@@ -1,6 +1,7 @@
 // See device_engine.hpp.
 #include "tether/run/device_engine.hpp"
 
+#include "src/run/device_control_block.hpp"
 #include "src/run/lap.hpp"
 #include "tether/core/error.hpp"
 #include "tether/kernels/elementwise.hpp"
@@ -36,61 +37,6 @@ void append_norm(device::LaunchList& list, DeviceMemory& memory, const T* x, Ind
 
 } // namespace
 
-// Two copies on the host, used in turn: the device may still read the one of the step before.
-template <class T>
-struct DeviceEngine<T>::ControlBlock {
-    ControlBlock(device::Backend& b, std::size_t controls, std::size_t sites, std::size_t slacks,
-                 std::size_t segments)
-        : backend(b), memory(b) {
-        const auto take = [this](std::size_t size) {
-            const std::size_t at = bytes;
-            bytes += (size + 15) / 16 * 16;
-            return at;
-        };
-        controls_at = take(controls * sizeof(T));
-        stop_at = take(sizeof(T));
-        dgamma_at = take(sites * sizeof(double));
-        du_at = take(slacks * sizeof(double));
-        count_at = take(sizeof(Index));
-        segments_at = take(segments * sizeof(Segment));
-        memory.require(static_cast<Index>(bytes));
-        for (std::byte*& s : staging) {
-            s = static_cast<std::byte*>(backend.allocate_staging(bytes));
-        }
-    }
-    ~ControlBlock() {
-        for (std::byte* s : staging) {
-            backend.release_staging(s);
-        }
-    }
-    ControlBlock(const ControlBlock&) = delete;
-    ControlBlock& operator=(const ControlBlock&) = delete;
-    template <class X>
-    [[nodiscard]] const X* on_device(std::size_t at) const {
-        return reinterpret_cast<const X*>(memory.data() + at);
-    }
-    template <class X>
-    void put(std::size_t at, std::span<const X> values) {
-        std::memcpy(staging[turn] + at, values.data(), values.size_bytes());
-    }
-    void next() {
-        turn = 1 - turn;
-        backend.await(staging[turn]);
-    }
-    // What lies in [from, end) of the block.
-    void send(std::size_t from, std::size_t end) {
-        if (end > from) {
-            backend.to_device(memory.data() + from, staging[turn] + from, end - from);
-        }
-    }
-
-    device::Backend& backend;
-    device::Buffer<std::byte> memory;
-    std::array<std::byte*, 2> staging{};
-    std::size_t turn = 0, bytes = 0;
-    std::size_t controls_at = 0, stop_at = 0, dgamma_at = 0, du_at = 0, count_at = 0, segments_at = 0;
-};
-
 template <class T>
 DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& method,
                               const EngineSettings& settings, const parallel::LaneMap& lanes,
@@ -106,8 +52,16 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
     next_state_.require(room(network.states().size()));
     first_.require(static_cast<Index>(optimiser_.first_moment().size()));
     second_.require(static_cast<Index>(optimiser_.second_moment().size()));
-    block_ = std::make_unique<ControlBlock>(backend, program.controls.size(), dgamma_.size(), du_.size(),
+    block_ = std::make_unique<DeviceControlBlock<T>>(backend, program.controls.size(), dgamma_.size(), du_.size(),
                                             optimiser_.ranges().size());
+    const Index added_at = 1 + program.sum_columns() + 1 + 3 * network.sites();
+    results_.require(added_at + static_cast<Index>(added_losses_.size() + task_norm_.size()));
+    results_on_host_ = static_cast<double*>(
+        backend.allocate_staging(static_cast<std::size_t>(results_.size()) * sizeof(double)));
+    std::vector<std::pair<Value, double*>> stored;
+    for (const Value v : added_losses_) {
+        stored.emplace_back(v, results_.data() + added_at + static_cast<Index>(stored.size()));
+    }
     T* gradient = reduced_.data();
     executor_ = std::make_unique<DeviceExecutor<T>>(
         program, backend,
@@ -118,7 +72,8 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
                              .state = state_on_device_.data(),
                              .next_state = next_state_.data(),
                              .control = block_->template on_device<T>(block_->controls_at),
-                             .commits_state = true});
+                             .commits_state = true,
+                             .stored = std::move(stored)});
     for (Index s = 0; s < network.sites(); ++s) {
         gates_.push_back(network.gate_offset(s));
         gate_states_.push_back(network.gate_state_offset(s));
@@ -137,11 +92,12 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
 template <class T>
 DeviceEngine<T>::~DeviceEngine() {
     backend_.synchronise(); // nothing may still use the memory that is about to go
+    backend_.release_staging(results_on_host_);
 }
 
 // Lists of the engine itself: the optimiser's step and what the host reads afterwards. The results are, in
 // this order: norm of the gradient, sums over the batch, ranks that want to stop, gates, gates that are
-// buffers, slacks, norms of the tasks' gradients.
+// buffers, slacks, losses that the method added, norms of the tasks' gradients.
 template <class T>
 void DeviceEngine<T>::record() {
     const Program& program = network_.training();
@@ -149,8 +105,6 @@ void DeviceEngine<T>::record() {
     T* gradient = reduced_.data();
     const auto sites = static_cast<Index>(gates_.size());
     const bool trained_gates = network_.policy().gate == methods::Gate::trained;
-    results_.require(1 + program.sum_columns() + 1 + 3 * sites + static_cast<Index>(task_norm_.size()));
-    results_on_host_.resize(static_cast<std::size_t>(results_.size()));
     do {
         before_.clear();
         after_.clear();
@@ -170,7 +124,7 @@ void DeviceEngine<T>::record() {
         record_task_norms();
 
         after_.name("primal_terms");
-        const ControlBlock& b = *block_;
+        const DeviceControlBlock<T>& b = *block_;
         if (trained_gates) {
             after_.each(sites,
                         kernels::AddTerms<T>{memory_.constants(std::span<const Index>(gates_)),
@@ -264,7 +218,7 @@ void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Co
     const parallel::LaneRange mine = lanes_.mine();
     fill(mine.first, mine.count, part_);
     executor_->load(part_);
-    ControlBlock& b = *block_;
+    DeviceControlBlock<T>& b = *block_;
     b.next();
     std::vector<T>& controls = transfer_;
     controls.resize(network_.training().controls.size());
@@ -298,14 +252,14 @@ void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Co
     if (measures) {
         backend_.run(tasks_, 0, tasks_.size(), {});
         const auto first = static_cast<std::size_t>(results_.size()) - task_norm_.size();
-        backend_.to_host(results_on_host_.data() + first, results_.data() + first,
-                         task_norm_.size() * sizeof(double));
+        std::vector<double> norms(task_norm_.size());
+        backend_.to_host(norms.data(), results_.data() + first, norms.size() * sizeof(double));
         std::vector<T> losses(task_loss_.size());
         backend_.to_host(losses.data(), reduced_.data() + network_.trained_size(), losses.size() * sizeof(T));
         for (std::size_t k = 0; k < task_norm_.size(); ++k) {
             task_loss_[k] = static_cast<double>(losses[k]);
             task_norm_[k] =
-                results_on_host_[first + k] / static_cast<double>(static_cast<T>(control.tasks()[k]));
+                norms[k] / static_cast<double>(static_cast<T>(control.tasks()[k]));
         }
     }
     if (measures) {
@@ -315,15 +269,14 @@ void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Co
 }
 
 template <class T>
-StepResult DeviceEngine<T>::update(const methods::Control& control, double learning_rate,
-                                   bool /*want_norm*/) {
-    LapClock::time_point clock = LapClock::now();
-    StepResult result;
-    if (network_.policy().gate == methods::Gate::trained) {
-        result.extra_loss = this->primal_terms(control);
+void DeviceEngine<T>::update(const methods::Control& control, double learning_rate, bool /*want_norm*/) {
+    if (pending_) {
+        (void)result(); // its gates make this step's terms
     }
+    LapClock::time_point clock = LapClock::now();
+    extra_loss_ = network_.policy().gate == methods::Gate::trained ? this->primal_terms(control) : 0;
     optimiser_.prepare(learning_rate);
-    ControlBlock& b = *block_;
+    DeviceControlBlock<T>& b = *block_;
     std::vector<Segment> segments;
     for (const auto& s : optimiser_.segments()) {
         segments.push_back({s.range.begin, s.range.end, s.adam, optimiser_.sgd()});
@@ -335,28 +288,39 @@ StepResult DeviceEngine<T>::update(const methods::Control& control, double learn
     b.put(b.segments_at, std::span<const Segment>(segments));
     b.send(b.dgamma_at, b.bytes);
     backend_.run(after_, 0, after_.size(), {});
+    backend_.fetch(results_on_host_, results_.data(),
+                   static_cast<std::size_t>(results_.size()) * sizeof(double));
     stale_ = true;
-    read_results();
-    const std::size_t sums = 1;
-    result.loss = results_on_host_[sums];
+    pending_ = true;
+    times_.optimise = seconds_since(clock);
+}
+
+template <class T>
+StepResult DeviceEngine<T>::result() {
+    backend_.await(results_on_host_);
+    sums_->check_peers();
+    pending_ = false;
+    const Index sums = 1, stop = sums + network_.training().sum_columns();
+    StepResult result;
     result.gradient_norm = results_on_host_[0];
-    for (const Value v : added_losses_) {
-        result.extra_loss += static_cast<double>(executor_->value(v)[0]);
+    result.loss = results_on_host_[sums];
+    result.stop = results_on_host_[stop] > 0;
+    result.extra_loss = extra_loss_;
+    const double* added = results_on_host_ + stop + 1 + 3 * gates_.size();
+    for (std::size_t k = 0; k < added_losses_.size(); ++k) {
+        result.extra_loss += added[k];
     }
     result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
-    result.stop = results_on_host_[sums + static_cast<std::size_t>(network_.training().sum_columns())] > 0;
-    times_.optimise = seconds_since(clock);
+    read_sites_of_results();
     return result;
 }
 
 // Gates, slacks and buffers that are gates come to the host with the results, so that read_sites knows them
 // while everything else stays on the device.
 template <class T>
-void DeviceEngine<T>::read_results() {
-    backend_.to_host(results_on_host_.data(), results_.data(), results_on_host_.size() * sizeof(double));
-    sums_->check_peers();
+void DeviceEngine<T>::read_sites_of_results() {
     const std::size_t sites = gates_.size();
-    const double* from = results_on_host_.data() + 1 + network_.training().sum_columns() + 1;
+    const double* from = results_on_host_ + 1 + network_.training().sum_columns() + 1;
     for (std::size_t s = 0; s < sites; ++s) {
         if (gates_[s] >= 0) {
             trained_[static_cast<std::size_t>(gates_[s])] = static_cast<T>(from[s]);

@@ -240,9 +240,10 @@ void HostEngine<T>::measure_tasks(const methods::Control& control) {
 }
 
 template <class T>
-StepResult HostEngine<T>::update(const methods::Control& control, double learning_rate, bool want_norm) {
+void HostEngine<T>::update(const methods::Control& control, double learning_rate, bool want_norm) {
     LapClock::time_point clock = LapClock::now();
-    StepResult result;
+    result_ = {};
+    StepResult& result = result_;
     const auto n = static_cast<std::size_t>(network_.trained_size());
     result.loss = static_cast<double>(gradient_[n]);
     result.stop = gradient_[static_cast<std::size_t>(length_) - 1] > T(0);
@@ -300,7 +301,6 @@ StepResult HostEngine<T>::update(const methods::Control& control, double learnin
     communicator_.node_barrier();
     std::swap(state_, next_state_);
     times_.optimise = seconds_since(clock);
-    return result;
 }
 
 template <class T>

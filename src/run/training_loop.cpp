@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <utility>
 
 namespace tether::run {
@@ -63,17 +64,24 @@ public:
         bool stop = false;
         while (step_ < total_ && !stop) {
             const Clock::time_point start = Clock::now();
-            stop = one_step();
+            if (!one_step()) {
+                break; // the step before was to be the last
+            }
             ++step_;
             if (step_ == options_.stop_after) {
                 stop = true;
                 asked_ = true;
             }
-            if (step_ == total_ || step_ % evaluate_every == 0) {
+            const bool evaluates = step_ == total_ || step_ % evaluate_every == 0;
+            if (!engine_.result_is_late() || evaluates || stop) { // on all ranks alike
+                stop = settle() || stop;
+            }
+            if (evaluates) {
                 evaluate();
             }
-            if (step_ < total_ && !stop) {
-                checkpoint_if_due();
+            if (step_ < total_ && !stop && checkpoint_is_due()) {
+                stops_next_ = settle();
+                checkpoint();
             }
             report_.times[8] = since(start);
             clock_.step_took(report_.times[8]);
@@ -128,22 +136,27 @@ private:
         }
     }
 
+    // What came of a step, which a device tells when it is already at work on the next one.
+    struct Pending {
+        Index step;
+        double learning_rate;
+        double coordinator; // seconds
+        StepTimes times;
+    };
+
+    // False: the step before turns out to have been the last, and this one has changed nothing.
     bool one_step() {
         const Index epoch = order_.epoch(step_);
         const double rate =
             optimise::learning_rate(job_.primal.schedule, job_.primal.lr, epoch, job_.train.epochs);
         watchdog_.phase("coordinator", step_);
         workers_.set_step(step_);
-        Clock::time_point mark = Clock::now();
         const bool measures = setup_.method->measures_tasks();
-        report_.dual_learning_rate =
-            job_.dual.used
-                ? optimise::learning_rate(job_.dual.schedule, job_.dual.lr, epoch, job_.train.epochs)
-                : 0;
-        if (link_ != nullptr && !measures) {
-            post_report(Report::step);
+        const bool reports_first = !measures && !engine_.result_is_late();
+        double coordinator = 0;
+        if (reports_first) {
+            coordinator += report_step(epoch);
         }
-        double coordinator = since(mark);
         if (Signals::stop_requested() || clock_.must_stop()) {
             engine_.request_stop();
         }
@@ -154,26 +167,55 @@ private:
         const std::span<const Index> samples = order_.batch(step_);
         filler_.begin(step_, samples);
         engine_.compute(fill_, setup_.loss_factor_of(samples), control_);
-        if (link_ != nullptr && measures) {
+        if (settle() || stops_next_) { // only now: other ranks learn it after they have begun this step
+            return false;
+        }
+        if (!reports_first) {
+            coordinator += report_step(epoch);
+        }
+        engine_.update(control_, rate, true);
+        watchdog_.phase("coordinator", step_);
+        const Clock::time_point mark = Clock::now();
+        take_control();
+        coordinator += since(mark);
+        pending_ = Pending{step_, rate, coordinator, engine_.times()};
+        return true;
+    }
+
+    // Seconds it took to tell the coordinator what the step before left.
+    double report_step(Index epoch) {
+        const Clock::time_point mark = Clock::now();
+        report_.dual_learning_rate =
+            job_.dual.used
+                ? optimise::learning_rate(job_.dual.schedule, job_.dual.lr, epoch, job_.train.epochs)
+                : 0;
+        if (link_ != nullptr) {
             post_report(Report::step);
         }
-        const StepResult result = engine_.update(control_, rate, true);
+        return since(mark);
+    }
+
+    // Takes the result of the last update, if it was not taken yet; whether that step is to be the last.
+    bool settle() {
+        if (!pending_) {
+            return false;
+        }
+        const Pending last = *pending_;
+        pending_.reset();
+        const StepResult result = engine_.result();
         check(result.finite, ExitCode::numbers,
               "step {}: loss {} and gradient norm {}, expected finite numbers; smaller learning rates "
               "(primal.lr = {}, "
               "dual.lr) or clipping (primal.clip_norm) may help",
-              step_, result.loss, result.gradient_norm, rate);
-        watchdog_.phase("coordinator", step_);
-        mark = Clock::now();
-        take_control();
-        coordinator += since(mark);
-        const StepTimes& t = engine_.times();
+              last.step, result.loss, result.gradient_norm, last.learning_rate);
+        const StepTimes& t = last.times;
         report_.has_result = true;
-        report_.epoch = static_cast<double>(step_ + 1) / static_cast<double>(order_.steps_per_epoch());
+        report_.epoch = static_cast<double>(last.step + 1) / static_cast<double>(order_.steps_per_epoch());
         report_.loss = result.loss;
-        report_.learning_rate = rate;
+        report_.learning_rate = last.learning_rate;
         report_.gradient_norm = result.gradient_norm;
-        report_.times = {t.data, t.forward, t.backward, t.reduce, t.optimise, coordinator, 0, 0, 0};
+        const double whole = report_.times[8];
+        report_.times = {t.data, t.forward, t.backward, t.reduce, t.optimise, last.coordinator, 0, 0, whole};
         return result.stop;
     }
 
@@ -273,14 +315,12 @@ private:
         report_.times[7] += since(mark);
     }
 
-    void checkpoint_if_due() {
+    [[nodiscard]] bool checkpoint_is_due() const {
         const bool by_time =
             job_.log.checkpoint_every_s > 0 && since(last_checkpoint_) >= job_.log.checkpoint_every_s;
         const bool by_step = job_.log.checkpoint_every_steps > 0 &&
                              step_ - last_checkpoint_step_ >= job_.log.checkpoint_every_steps;
-        if (by_time || by_step) {
-            checkpoint();
-        }
+        return by_time || by_step;
     }
 
     ExitCode finish() {
@@ -329,6 +369,8 @@ private:
     parallel::Watchdog watchdog_;
     JobClock clock_;
     StepReport report_;
+    std::optional<Pending> pending_;
+    bool stops_next_ = false;
     std::vector<double> message_;
     FaultInjection fault_ = FaultInjection::from_environment();
     Clock::time_point started_, last_checkpoint_;

@@ -267,7 +267,8 @@ std::vector<Comparison> verify_trajectory(const ReferenceFile& file) {
             [&](Index, Index, BatchPart<T>& part) { file.batch(network.training(), samples, part); },
             1 / rows, control);
         engine.read_sites(control, now_gamma, now_u);
-        const StepResult result = engine.update(control, real(file, lr, 0), true);
+        engine.update(control, real(file, lr, 0), true);
+        const StepResult result = engine.result();
         if (global_norm) {
             gradient_norm.push_back(result.gradient_norm);
         } else {

@@ -47,7 +47,8 @@ public:
         std::vector<double> gamma(sites), u(setup.network->policy().slack ? sites : 0);
         engine->read_sites(control, gamma, u);
         engine->compute(fill, setup.loss_factor_of(samples), control);
-        const run::StepResult result = engine->update(control, setup.job.primal.lr, true);
+        engine->update(control, setup.job.primal.lr, true);
+        const run::StepResult result = engine->result();
         state->advance({.step = number,
                         .learning_rate = setup.job.dual.lr,
                         .gamma = gamma,

@@ -51,7 +51,8 @@ public:
         const run::HostEngine<double>::Fill fill = std::ref(filler);
         engine.compute(fill, setup.loss_factor_of(samples), control());
         gradient.assign(engine.gradient().begin(), engine.gradient().end());
-        return engine.update(control(), rate, true);
+        engine.update(control(), rate, true);
+        return engine.result();
     }
     [[nodiscard]] const methods::Control& control() const { return state->control(); }
     [[nodiscard]] const Parameter& parameter(const std::string& name) const {

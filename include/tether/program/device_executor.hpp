@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tether {
@@ -24,6 +25,8 @@ struct DeviceEnvironment {
     T* next_state = nullptr;
     const T* control = nullptr;
     bool commits_state = true;
+    // The first number of a value goes there after the last node.
+    std::vector<std::pair<Value, double*>> stored = {};
 };
 
 template <class T>
@@ -64,6 +67,7 @@ private:
                                                           DeferredSums<T>* deferred) const;
     void record_stages(const std::vector<DeviceStage>& stages, std::size_t part_stages);
     void record_end_of_part(DeferredSums<T>& deferred);
+    void record_stored();
     [[nodiscard]] std::vector<device::Launch> as_one(const std::vector<device::Launch>& launches);
     void append_side_by_side(const std::vector<device::LaunchList>& branches);
     [[nodiscard]] T* pointer(Value v) const;

@@ -1,7 +1,7 @@
 // The engine on a device: parameters, gradient, moments and the whole update stay there; the host sends a
-// batch and one block of scalars per step and reads one block of numbers back after it. All lanes of the rank
-// go through the program side by side. Multipliers' terms depend on gates alone, which the host knows from
-// the step before, so that nothing waits in the middle of a step.
+// batch and one block of scalars per step and reads one block of numbers back when the next step is already at
+// work. All lanes of the rank go through the program side by side. Multipliers' terms depend on gates alone,
+// which the host knows from the step before, so that nothing waits in the middle of a step.
 #pragma once
 
 #include "tether/kernels/update.hpp"
@@ -17,6 +17,9 @@
 namespace tether::run {
 
 template <class T>
+struct DeviceControlBlock;
+
+template <class T>
 class DeviceEngine : public Engine<T> {
 public:
     using typename Engine<T>::Fill;
@@ -26,7 +29,9 @@ public:
     ~DeviceEngine() override;
 
     void compute(const Fill& fill, double factor, const methods::Control& control) override;
-    StepResult update(const methods::Control& control, double learning_rate, bool want_norm) override;
+    void update(const methods::Control& control, double learning_rate, bool want_norm) override;
+    [[nodiscard]] StepResult result() override;
+    [[nodiscard]] bool result_is_late() const override { return true; }
     [[nodiscard]] std::span<const T> gradient() override;
     [[nodiscard]] std::size_t arena_bytes() const override { return executor_->arena_bytes(); }
 
@@ -44,24 +49,23 @@ private:
         Engine<T>::du_, Engine<T>::task_loss_, Engine<T>::task_norm_, Engine<T>::times_;
     using Segment = kernels::UpdateSegment<T>;
 
-    // Scalars of one step, in this order in one block of memory.
-    struct ControlBlock;
-
     void fetch() override;
     void record();
     void record_task_norms();
     void reduce();
-    void read_results();
+    void read_sites_of_results();
 
     device::Backend& backend_;
     device::Buffer<T> parameters_, reduced_, state_on_device_, next_state_, first_, second_;
     device::Buffer<double> results_;
-    std::unique_ptr<ControlBlock> block_;
+    std::unique_ptr<DeviceControlBlock<T>> block_;
     DeviceMemory memory_;
     std::unique_ptr<DeviceExecutor<T>> executor_;
     device::LaunchList before_, tasks_, after_;
     std::vector<Index> gates_, gate_states_, slacks_; // places in the flat vectors, by site
-    std::vector<double> results_on_host_;
+    double* results_on_host_ = nullptr; // staging memory
+    double extra_loss_ = 0;             // of the terms added last
+    bool pending_ = false;              // an update was asked for, its result not
     std::vector<T> gradient_, transfer_;
     BatchPart<T> part_;
     bool stale_ = false;                                 // the host's copies are older than the device's

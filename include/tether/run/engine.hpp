@@ -52,7 +52,11 @@ public:
     // Forward, backward and the sum over all lanes. `factor`: one over the number of loss terms.
     virtual void compute(const Fill& fill, double factor, const methods::Control& control) = 0;
     // Adds the method's terms, clips, updates parameters, gates and slacks.
-    virtual StepResult update(const methods::Control& control, double learning_rate, bool want_norm) = 0;
+    virtual void update(const methods::Control& control, double learning_rate, bool want_norm) = 0;
+    // Of the last update. A device may still be at work then and this waits for it: better asked for when the
+    // next step was given to it (compute), before its update and before read_sites().
+    [[nodiscard]] virtual StepResult result() = 0;
+    [[nodiscard]] virtual bool result_is_late() const { return false; }
     // Of the step computed last, where tasks are weighted and measured: plain, turned (else empty).
     [[nodiscard]] std::span<const double> task_loss() const { return task_loss_; }
     [[nodiscard]] std::span<const double> task_norm() const { return task_norm_; }

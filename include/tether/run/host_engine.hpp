@@ -17,7 +17,8 @@ public:
                parallel::ThreadTeam& team);
 
     void compute(const Fill& fill, double factor, const methods::Control& control) override;
-    StepResult update(const methods::Control& control, double learning_rate, bool want_norm) override;
+    void update(const methods::Control& control, double learning_rate, bool want_norm) override;
+    [[nodiscard]] StepResult result() override { return result_; }
     [[nodiscard]] std::span<const T> gradient() override { return gradient_; }
 
     [[nodiscard]] const HostExecutor<T>& executor(int thread) const {
@@ -62,6 +63,7 @@ private:
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<std::vector<double>> exchanged_;
     std::vector<double> norm_blocks_;
+    StepResult result_; // of the last update
 };
 
 } // namespace tether::run
