@@ -2,8 +2,8 @@
 // but those calls is plain C++ that the tests run against a fake. Three streams: lists run on the first;
 // batches are copied on the second into a shadow of their staging memory and from there, device to device,
 // to their place in the order of the first, so that the next batch travels while the last is worked on;
-// the third takes what is asked for beside(). Kernels of a wave fork to some more streams and meet again: in a
-// graph that is an edge. Every failed call is Error(device) naming device and call.
+// the third takes what is asked for beside(). Kernels of a wave fork to some more streams and meet again: in
+// a graph that is an edge. Every failed call is Error(device) naming device and call.
 #include "graph_replay.hpp"
 #include "launch_waves.hpp"
 

@@ -1,5 +1,5 @@
-// Lists as a device starts them, wave by wave: launches of a wave that have the same functor are one kernel over
-// all of them, whether they come from one list or from recordings of the same program that run together.
+// Lists as a device starts them, wave by wave: launches of a wave that have the same functor are one kernel
+// over all of them, whether they come from one list or from recordings of the same program that run together.
 #pragma once
 
 #include "tether/device/backend.hpp"

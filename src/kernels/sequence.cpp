@@ -53,7 +53,8 @@ bool is_product(const device::Launch& launch) {
 template <class T>
 void append_product_then(device::LaunchList& list, const device::Launch& product, const SequenceStep* steps,
                          Index count) {
-    list.team(product.items, ProductThen<T>{device::detail::functor_of<BlockProduct<T>>(product), steps, count});
+    list.team(product.items,
+              ProductThen<T>{device::detail::functor_of<BlockProduct<T>>(product), steps, count});
 }
 
 template bool is_product<float>(const device::Launch&);

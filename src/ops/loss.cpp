@@ -64,9 +64,11 @@ public:
     void record(DeviceRun<T>& r) const {
         kernels::LaneRows rows = r.lanes(r.input(0).extent);
         rows.times *= r.in_columns(0); // number by number
-        r.template sum_over_lanes<1, T>(rows, 1,
-                                        kernels::ErrorLeaf<T>{r.in(0), r.in(1), kind_ == Kind::squared},
-                                        kernels::PutScaledTotal<T>{r.in(2), r.out(0)});
+        T* partial = r.memory->template scratch<T>(rows.lanes);
+        const kernels::LaneSums<T, kernels::ErrorLeaf<T>, 1> sums{
+            rows, 1, {r.in(0), r.in(1), kind_ == Kind::squared}, partial};
+        r.list->team(sums.blocks(), sums);
+        r.list->each(1, kernels::ScaledLaneTotal<T>{partial, rows.lanes, r.in(2), r.out(0)});
     }
     void reverse(Reverse& r) const override {
         Builder& b = r.builder();

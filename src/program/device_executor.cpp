@@ -243,14 +243,11 @@ std::vector<DeviceWork> DeviceExecutor<T>::work_of_nodes() const {
     DeferredSums<T> deferred;
     const std::vector<bool> waits = writes_gradients_alone(program_);
     for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
-        const std::vector<device::Launch> launches =
-            launches_of(n, nothing, waits[n] ? &deferred : nullptr);
+        const std::vector<device::Launch> launches = launches_of(n, nothing, waits[n] ? &deferred : nullptr);
         const auto exchanges = [](const device::Launch& l) {
             return l.shape == device::Launch::Shape::exchange;
         };
-        const auto by_rows = [](const device::Launch& l) {
-            return kernels::sequence_step<T>(l).has_value();
-        };
+        const auto by_rows = [](const device::Launch& l) { return kernels::sequence_step<T>(l).has_value(); };
         if (waits[n] && launches.empty()) {
             work.push_back(DeviceWork::later);
         } else if (std::ranges::any_of(launches, exchanges)) {

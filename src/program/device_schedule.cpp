@@ -102,9 +102,9 @@ private:
             }
         }
     }
-    // The branch of the stage that the node goes on with, if it can: all it needs there is a product whose result
-    // has its shape, or chains of its own rows, which become one. What it needs of other extents was there
-    // before the stage.
+    // The branch of the stage that the node goes on with, if it can: all it needs there is a product whose
+    // result has its shape, or chains of its own rows, which become one. What it needs of other extents was
+    // there before the stage.
     std::optional<std::size_t> chain_of(std::size_t n, const std::vector<Place>& needs, std::size_t stage) {
         std::vector<std::size_t> branches;
         for (const Place& p : needs) {

@@ -15,7 +15,7 @@ namespace tether::run {
 template <class T>
 struct DeviceControlBlock {
     DeviceControlBlock(device::Backend& b, std::size_t controls, std::size_t sites, std::size_t slacks,
-                 std::size_t segments)
+                       std::size_t segments)
         : backend(b), memory(b) {
         const auto take = [this](std::size_t size) {
             const std::size_t at = bytes;

@@ -52,8 +52,8 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
     next_state_.require(room(network.states().size()));
     first_.require(static_cast<Index>(optimiser_.first_moment().size()));
     second_.require(static_cast<Index>(optimiser_.second_moment().size()));
-    block_ = std::make_unique<DeviceControlBlock<T>>(backend, program.controls.size(), dgamma_.size(), du_.size(),
-                                            optimiser_.ranges().size());
+    block_ = std::make_unique<DeviceControlBlock<T>>(backend, program.controls.size(), dgamma_.size(),
+                                                     du_.size(), optimiser_.ranges().size());
     const Index added_at = 1 + program.sum_columns() + 1 + 3 * network.sites();
     results_.require(added_at + static_cast<Index>(added_losses_.size() + task_norm_.size()));
     results_on_host_ = static_cast<double*>(
@@ -258,8 +258,7 @@ void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Co
         backend_.to_host(losses.data(), reduced_.data() + network_.trained_size(), losses.size() * sizeof(T));
         for (std::size_t k = 0; k < task_norm_.size(); ++k) {
             task_loss_[k] = static_cast<double>(losses[k]);
-            task_norm_[k] =
-                norms[k] / static_cast<double>(static_cast<T>(control.tasks()[k]));
+            task_norm_[k] = norms[k] / static_cast<double>(static_cast<T>(control.tasks()[k]));
         }
     }
     if (measures) {

@@ -69,8 +69,8 @@ public:
         return n;
     }
 
-    StepNumbers device() {
-        const auto backend = device::make_emulation();
+    StepNumbers device(bool descending = false) {
+        const auto backend = device::make_emulation(descending);
         StepNumbers n = empty();
         const auto loaded = [&](const std::vector<double>& values) {
             device::Buffer<double> buffer(*backend);
@@ -96,6 +96,7 @@ public:
         executor.load(part);
         executor.run();
         launches = executor.list().size();
+        waves = executor.list().waves();
         EXPECT_EQ(unlisted(executor.list()), std::set<std::string>{});
         gradient.store(n.gradient);
         extra.store(n.extra);
@@ -113,7 +114,7 @@ public:
     const Program& program;
     std::vector<double> trained, state, control;
     BatchPart<double> part;
-    std::size_t launches = 0;
+    std::size_t launches = 0, waves = 0;
 
 private:
     static std::vector<std::string> keys_of(const Combination& c) {
@@ -152,6 +153,12 @@ void expect_same_step(StepOnDevice& step) {
         largest = std::max(largest, std::abs(g));
     }
     ASSERT_GT(largest, 0);
+    // Whatever runs at once may run in any order.
+    const StepNumbers backwards = step.device(true);
+    ASSERT_EQ(backwards.gradient, device.gradient);
+    ASSERT_EQ(backwards.extra, device.extra);
+    ASSERT_EQ(backwards.sums, device.sums);
+    ASSERT_EQ(backwards.state, device.state);
     compare("gradient", device.gradient, host.gradient);
     compare("extra gradient", device.extra, host.extra);
     compare("sums", device.sums, host.sums);
@@ -168,6 +175,7 @@ TEST_P(DeviceStep, is_the_step_of_the_host) {
     StepOnDevice step(GetParam());
     expect_same_step(step);
     RecordProperty("launches", static_cast<int>(step.launches));
+    RecordProperty("stages", static_cast<int>(step.waves));
     // Once more from where the first step led, with buffers so large that what bounds them has to act.
     for (double& x : step.state) {
         x *= 8;

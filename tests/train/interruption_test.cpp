@@ -94,7 +94,9 @@ void expect_leaves_with_75(const Place& place, const std::vector<std::string>& f
     const Record stopped = read_record(only_run(runs));
     EXPECT_EQ(stopped.status, "stopped");
     EXPECT_EQ(newest_checkpoint(only_run(runs)), stopped.steps);
-    const std::vector<std::string> stop{"--stop-after", std::to_string(stopped.steps + 25)};
+    std::vector<std::string> stop =
+        flags.empty() || flags.front() != "--device" ? std::vector<std::string>{} : flags;
+    stop.insert(stop.end(), {"--stop-after", std::to_string(stopped.steps + 25)});
     const Record expected = train(training, folder.file("whole"), {}, stop);
     EXPECT_EQ(difference(train(training, runs, place, stop), expected), "");
 }
@@ -133,6 +135,19 @@ TEST_F(InterruptionRanks, a_signal_to_one_rank_stops_all_at_one_step) {
 
 TEST_F(InterruptionRanks, a_signal_to_the_launcher_stops_all_at_one_step) {
     expect_leaves_with_75({.ranks = 2}, {}, [](Process& p) { p.signal(SIGUSR1); }); // mpirun hands it on
+}
+
+// A device tells what came of a step when the next one has begun, on one rank at the end of it.
+TEST(Interruption, a_signal_stops_a_device_where_it_is) {
+    expect_leaves_with_75({}, {"--device", "emulation"}, [](Process& p) { p.signal(SIGTERM); });
+}
+
+TEST_F(InterruptionRanks, a_signal_to_one_rank_stops_the_devices_of_all) {
+    expect_leaves_with_75({.ranks = 2}, {"--device", "emulation"}, [](Process& p) {
+        const std::vector<pid_t> ranks = p.children();
+        ASSERT_EQ(ranks.size(), 2U);
+        ::kill(ranks[1], SIGTERM);
+    });
 }
 
 // Damage to the newest checkpoint: the one before is taken, said aloud, and the end is the same.

@@ -41,8 +41,8 @@ struct Launch {
     int threads = 0;        // team: of a block
     double* sums = nullptr; // exchange: [items]
     bool beside = false;    // of the same wave as the launch before
-    // each: item i belongs to row i / row_items of *axis_rows rows (without an axis: of `rows`); 0: the items are
-    // not dealt out by rows.
+    // each: item i belongs to row i / row_items of *axis_rows rows (without an axis: of `rows`); 0: the items
+    // are not dealt out by rows.
     Index row_items = 0;
     const Index* axis_rows = nullptr;
     Index rows = 1;

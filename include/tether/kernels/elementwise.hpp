@@ -3,6 +3,7 @@
 
 #include "tether/core/host_device.hpp"
 #include "tether/core/types.hpp"
+#include "tether/kernels/lane_sums.hpp"
 #include "tether/kernels/activation.hpp"
 
 #include <cmath>
@@ -249,11 +250,16 @@ struct ErrorLeaf {
         return squared ? d * d : (d < 0 ? -d : d);
     }
 };
+// The total of factor · sum over a lane: scaled lane by lane, so that it is the same on any number of devices.
 template <class T>
-struct PutScaledTotal {
+struct ScaledLaneTotal {
+    const T* partial; // [lanes]
+    Index lanes;
     const T* factor;
     T* out;
-    TETHER_HD void operator()(Index c, T total) const { out[c] = *factor * total; }
+    TETHER_HD void operator()(Index) const {
+        *out = tree_of_lanes<T>(lanes, [&](Index lane) { return *factor * partial[lane]; });
+    }
 };
 
 // Leaves of sums over lanes (lane_sums.hpp), and what is done with a total.

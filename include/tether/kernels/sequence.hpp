@@ -1,6 +1,6 @@
 // Several launches of row-wise work as one: a block of threads takes a few rows through all of them, one step
-// after the other. What a step reads of its own rows the same block has just written; so the launches may depend
-// on each other row by row. Saves what a launch costs, which for small batches is most of their time.
+// after the other. What a step reads of its own rows the same block has just written; so the launches may
+// depend on each other row by row. Saves what a launch costs, which for small batches is most of their time.
 #pragma once
 
 #include "tether/device/launch.hpp"

@@ -1,6 +1,7 @@
 // Runs a program on a device: the launches of its nodes are put into one list, stage by stage
-// (device_schedule.hpp), once for a capacity of rows; a batch is copied to fixed places and the list replayed.
-// All lanes of the device go through it side by side. Intermediates have places in one arena, by liveness.
+// (device_schedule.hpp), once for a capacity of rows; a batch is copied to fixed places and the list
+// replayed. All lanes of the device go through it side by side. Intermediates have places in one arena, by
+// liveness.
 #pragma once
 
 #include "tether/program/device_run.hpp"

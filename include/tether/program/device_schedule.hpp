@@ -1,7 +1,8 @@
-// The order in which a device works on a program. Nodes come in stages: those of a stage do not need each other
-// and run at once. A branch of a stage is one node, or a chain that becomes one launch (kernels/sequence.hpp):
-// row-wise nodes of one extent, which read what those before wrote in the same row; or a product and elementwise
-// nodes over its result. What a step costs on a device is mostly the number of its stages.
+// The order in which a device works on a program. Nodes come in stages: those of a stage do not need each
+// other and run at once. A branch of a stage is one node, or a chain that becomes one launch
+// (kernels/sequence.hpp): row-wise nodes of one extent, which read what those before wrote in the same row;
+// or a product and elementwise nodes over its result. What a step costs on a device is mostly the number of
+// its stages.
 #pragma once
 
 #include "tether/program/program.hpp"

@@ -15,6 +15,6 @@ using ProductFunctors = Functors<BlockProduct<T>, WeightGradientProduct<T>, Plac
 template <class T>
 using SumFunctors = Functors<LaneSums<T, ProductLeaf<T>, 1>, LaneSums<T, ErrorLeaf<T>, 1>, LaneSumPieces<T>,
                              LaneSums<T, SideBySideLeaf<T>, 32>, LaneTotals<T, PutTotal<T>>,
-                             LaneTotals<T, PutScaledTotal<T>>>;
+                             ScaledLaneTotal<T>>;
 
 } // namespace tether::kernels

@@ -67,8 +67,7 @@ struct Sequence {
         const SequenceStep& step = steps[p];
         const Index first = block * block_rows;
         const Index last = first + block_rows < rows() ? first + block_rows : rows();
-        with_functor(StepFunctors<T>{}, step,
-                     Items{first * step.row_items + thread, last * step.row_items});
+        with_functor(StepFunctors<T>{}, step, Items{first * step.row_items + thread, last * step.row_items});
     }
 
 private:
