@@ -91,7 +91,7 @@ Result evaluate(const run::StoredRun& run, const run::Setup& setup, run::Mode mo
                 Index elements, parallel::Communicator& world, int threads) {
     constexpr Index measured_samples = 100; // as during training
     parallel::ThreadTeam team(threads);
-    run::Evaluator<T> evaluator(setup, world, team);
+    run::Evaluator<T> evaluator(setup, world, team, nullptr);
     const std::vector<T> trained = run.trained<T>();
     const std::vector<T> state = run.state<T>();
     Result r;

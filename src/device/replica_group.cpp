@@ -5,9 +5,29 @@
 
 #include <condition_variable>
 #include <exception>
+#include <map>
 #include <mutex>
+#include <tuple>
 
 namespace tether::device {
+
+namespace {
+
+// Equal for lists that can run together.
+std::uint64_t signature_of(const BatchedRange& r) {
+    std::uint64_t hash = 1469598103934665603U;
+    for (std::size_t i = r.first; i < r.last; ++i) {
+        const Launch& launch = r.list->launches()[i];
+        for (const std::uint64_t x :
+             {static_cast<std::uint64_t>(launch.functor.hash_code()),
+              static_cast<std::uint64_t>(launch.shape) * 2 + (launch.beside ? 1 : 0)}) {
+            hash = (hash ^ x) * 1099511628211U;
+        }
+    }
+    return hash;
+}
+
+} // namespace
 
 // Where members meet. Every use of the real device is under the mutex.
 struct ReplicaGroup::Meeting {
@@ -17,7 +37,18 @@ struct ReplicaGroup::Meeting {
     std::vector<BatchedRange> waiting;
     long round = 0;
     std::exception_ptr error; // of the last round
+    std::map<std::tuple<std::uint64_t, std::size_t, std::size_t>, std::uint64_t> signatures;
 
+    std::uint64_t signature(const BatchedRange& r) {
+        if (signatures.size() > 4096) { // versions only grow: the first are the oldest
+            signatures.erase(signatures.begin());
+        }
+        const auto [at, is_new] = signatures.try_emplace({r.list->version(), r.first, r.last}, 0);
+        if (is_new) {
+            at->second = signature_of(r);
+        }
+        return at->second;
+    }
     // Called under the mutex by whoever completes a round.
     void run_if_all_are_here(Backend& real) {
         if (waiting.empty() || waiting.size() < members) {
@@ -25,7 +56,14 @@ struct ReplicaGroup::Meeting {
         }
         error = nullptr;
         try {
-            real.run_together(waiting);
+            // One may evaluate while another trains: what is the same work runs together.
+            std::map<std::uint64_t, std::vector<BatchedRange>> works;
+            for (const BatchedRange& r : waiting) {
+                works[signature(r)].push_back(r);
+            }
+            for (const auto& [same, ranges] : works) {
+                real.run_together(ranges);
+            }
         } catch (...) {
             error = std::current_exception();
         }

@@ -1,5 +1,6 @@
 #include "tether/run/evaluation.hpp"
 
+#include "src/run/part_runner.hpp"
 #include "tether/core/error.hpp"
 #include "tether/data/collate.hpp"
 #include "tether/run/turning.hpp"
@@ -32,26 +33,35 @@ template std::vector<double> evaluation_control(const Program&, std::span<const 
 
 template <class T>
 struct Evaluator<T>::Worker {
-    std::unique_ptr<HostExecutor<T>> executor[2];
+    std::unique_ptr<PartRunner<T>> runner[2];
     BatchPart<T> part, turned;
     std::vector<symmetry::O3Element> elements;
     std::vector<T> reference, rotated;
 };
 
 template <class T>
-Evaluator<T>::Evaluator(const Setup& setup, parallel::Communicator& communicator, parallel::ThreadTeam& team)
-    : setup_(setup), communicator_(communicator), team_(team) {
-    for (int t = 0; t < team.size(); ++t) {
+Evaluator<T>::Evaluator(const Setup& setup, parallel::Communicator& communicator, parallel::ThreadTeam& team,
+                        device::Backend* backend)
+    : setup_(setup), communicator_(communicator), team_(team), on_device_(backend != nullptr) {
+    const Network& network = *setup.network;
+    for (int t = 0; t < (on_device_ ? 1 : team.size()); ++t) {
         auto worker = std::make_unique<Worker>();
         for (const Mode mode : {Mode::projected, Mode::relaxed}) {
-            worker->executor[static_cast<int>(mode)] =
-                std::make_unique<HostExecutor<T>>(program_of(*setup.network, mode));
+            const Program& program = program_of(network, mode);
+            std::unique_ptr<PartRunner<T>>& runner = worker->runner[static_cast<int>(mode)];
+            if (on_device_) {
+                runner = std::make_unique<DevicePartRunner<T>>(program, network.trained_size(),
+                                                               network.states().size(), *backend);
+            } else {
+                runner = std::make_unique<HostPartRunner<T>>(program);
+            }
         }
         workers_.push_back(std::move(worker));
     }
     for (const Mode mode : {Mode::projected, Mode::relaxed}) {
-        packed_[static_cast<int>(mode)] =
-            std::make_unique<PackedWeights<T>>(program_of(*setup.network, mode));
+        if (!on_device_) {
+            packed_[static_cast<int>(mode)] = std::make_unique<PackedWeights<T>>(program_of(network, mode));
+        }
     }
 }
 
@@ -59,11 +69,18 @@ template <class T>
 Evaluator<T>::~Evaluator() = default;
 
 template <class T>
-void Evaluator<T>::prepare(Mode mode, std::span<const T> parameters) {
+void Evaluator<T>::prepare(Mode mode, const EvaluationNumbers<T>& numbers) {
     const auto m = static_cast<std::size_t>(mode);
-    if (!packed_ready_[m]) {
-        packed_[m]->renew(parameters.data());
-        packed_ready_[m] = true;
+    EvaluationNumbers<T> all = numbers;
+    if (packed_[m] != nullptr) {
+        if (!packed_ready_[m]) {
+            packed_[m]->renew(numbers.parameters.data());
+            packed_ready_[m] = true;
+        }
+        all.packed = packed_[m]->data();
+    }
+    for (const auto& worker : workers_) {
+        worker->runner[m]->use(all);
     }
 }
 
@@ -72,7 +89,7 @@ template <class T>
 template <class Task>
 void Evaluator<T>::for_chunks(Index chunks, Task&& task) {
     const Index ranks = communicator_.size();
-    const Index threads = team_.size();
+    const Index threads = std::ssize(workers_);
     const auto run = [&](int thread) {
         for (Index c = 0; c < chunks; ++c) {
             if (c % (ranks * threads) == communicator_.rank() * threads + thread) {
@@ -80,21 +97,25 @@ void Evaluator<T>::for_chunks(Index chunks, Task&& task) {
             }
         }
     };
-    team_.run(run);
+    if (on_device_) {
+        run(0);
+    } else {
+        team_.run(run);
+    }
 }
 
 template <class T>
 double Evaluator<T>::loss(Mode mode, data::Split split, std::span<const T> parameters,
                           std::span<const T> state, std::span<const double> controlled_gates) {
-    prepare(mode, parameters);
     const Program& program = program_of(*setup_.network, mode);
     const std::vector<Index>& samples = setup_.set.samples(split);
     check(!samples.empty(), ExitCode::data, "{}: the {} split is empty", setup_.set.path,
           data::split_name(split));
     const std::vector<int> fields = setup_.set.field_numbers(program.fields);
     const std::vector<T> control = evaluation_control<T>(program, controlled_gates);
+    prepare(mode, {parameters, state, control});
     const auto count = static_cast<Index>(samples.size());
-    const Index chunk_samples = setup_.evaluation_chunk();
+    const Index chunk_samples = setup_.evaluation_chunk(on_device_);
     const Index chunks = (count + chunk_samples - 1) / chunk_samples;
     std::vector<double> sums(static_cast<std::size_t>(chunks), 0.0);
     for_chunks(chunks, [&](Worker& w, Index c) {
@@ -102,12 +123,9 @@ double Evaluator<T>::loss(Mode mode, data::Split split, std::span<const T> param
         const std::span<const Index> part(samples.data() + first,
                                           static_cast<std::size_t>(std::min(chunk_samples, count - first)));
         data::collate(setup_.set, fields, part, 1, 0, 1, w.part);
-        HostExecutor<T>& executor = *w.executor[static_cast<int>(mode)];
-        executor.run(w.part, {.parameters = parameters.data(),
-                              .state = state.data(),
-                              .control = control.data(),
-                              .packed = packed_[static_cast<int>(mode)]->data()});
-        sums[static_cast<std::size_t>(c)] = static_cast<double>(executor.output("loss")[0]);
+        PartRunner<T>& runner = *w.runner[static_cast<int>(mode)];
+        runner.run(w.part);
+        sums[static_cast<std::size_t>(c)] = static_cast<double>(runner.output("loss")[0]);
     });
     if (communicator_.size() > 1) {
         communicator_.all_reduce_tree(std::span<double>(sums)); // every entry has one owner: no rounding
@@ -124,13 +142,13 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
                                                       Index elements, std::span<const T> parameters,
                                                       std::span<const T> state,
                                                       std::span<const double> controlled_gates) {
-    prepare(mode, parameters);
     const Program& program = program_of(*setup_.network, mode);
     const std::vector<Index>& samples = setup_.set.samples(split);
     const std::vector<int> fields = setup_.set.field_numbers(program.fields);
     const std::vector<T> control = evaluation_control<T>(program, controlled_gates);
+    prepare(mode, {parameters, state, control});
     const Index count = std::min<Index>(sample_count, static_cast<Index>(samples.size()));
-    const Index chunk_samples = setup_.evaluation_chunk();
+    const Index chunk_samples = setup_.evaluation_chunk(on_device_);
     const Index chunks = (count + chunk_samples - 1) / chunk_samples;
     const Index width = setup_.network->target_columns();
     const bool nodes = setup_.network->target_extent().axis == Axis::node;
@@ -142,14 +160,10 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
         const Index first = c * chunk_samples;
         const std::span<const Index> part(samples.data() + first,
                                           static_cast<std::size_t>(std::min(chunk_samples, count - first)));
-        HostExecutor<T>& executor = *w.executor[static_cast<int>(mode)];
-        const Environment<T> environment{.parameters = parameters.data(),
-                                         .state = state.data(),
-                                         .control = control.data(),
-                                         .packed = packed_[static_cast<int>(mode)]->data()};
+        PartRunner<T>& runner = *w.runner[static_cast<int>(mode)];
         data::collate(setup_.set, fields, part, 1, 0, 1, w.part);
-        executor.run(w.part, environment);
-        const auto output = executor.output("prediction");
+        runner.run(w.part);
+        const auto output = runner.output("prediction");
         w.reference.assign(output.begin(), output.end());
         std::vector<std::int32_t> begin = w.part.topology.node_begin;
         if (!nodes) {
@@ -168,12 +182,12 @@ methods::EquivarianceError Evaluator<T>::equivariance(Mode mode, data::Split spl
                           e, part, w.elements);
             w.turned = w.part;
             turn<T>(w.turned, program.fields, w.elements);
-            executor.run(w.turned, environment);
+            runner.run(w.turned);
             w.rotated = w.reference;
             if (vector) {
                 turn_nodes<T>(w.part, w.rotated, w.elements);
             }
-            measure.add<T>(executor.output("prediction"), w.rotated);
+            measure.add<T>(runner.output("prediction"), w.rotated);
         }
         const methods::EquivarianceSums s = measure.sums();
         const double values[terms] = {s.row_norms,

@@ -47,9 +47,9 @@ public:
                                        {job_.primal.optimiser, job_.parallel.order == SumOrder::tree,
                                         job_.parallel.lanes_at_once, options.checking},
                                        lanes_, workers, team_, backend_.get())),
-          engine_(*engine_owner_), evaluator_(setup, workers, team_), order_(setup.batch_order()),
-          control_(setup.network->sites(), setup.network->tasks().weights()), filler_(setup, lanes_),
-          total_(setup.total_steps()), watchdog_(watchdog_options(options, workers)),
+          engine_(*engine_owner_), evaluator_(setup, workers, team_, backend_.get()),
+          order_(setup.batch_order()), control_(setup.network->sites(), setup.network->tasks().weights()),
+          filler_(setup, lanes_), total_(setup.total_steps()), watchdog_(watchdog_options(options, workers)),
           clock_(JobClock::from_environment(options.max_wall)) {
         watchdog_.set_rank(workers.rank());
         const auto sites = static_cast<std::size_t>(setup.network->sites());

@@ -6,6 +6,7 @@
 #include "tether/device/devices.hpp"
 #include "tether/kernels/launchers.hpp"
 #include "tether/run/device_engine.hpp"
+#include "tether/run/evaluation.hpp"
 #include "tether/run/filling.hpp"
 #include "tether/run/training_state.hpp"
 
@@ -104,6 +105,38 @@ TEST_P(OnTheDevice, trains_as_on_cores) {
     }
     expect_close(device.engine->trained(), cores.engine->trained(), "parameter");
     expect_close(device.engine->state(), cores.engine->state(), "buffer");
+}
+
+// What an evaluation finds, loss and equivariance error, projected and relaxed.
+TEST_P(OnTheDevice, evaluates_as_on_cores) {
+    const auto backend = device::make_emulation();
+    ShortTraining training(GetParam(), nullptr);
+    for (Index step = 0; step < 3; ++step) {
+        (void)training.step(step);
+    }
+    const methods::Control control = training.state->control();
+    const std::span<const double> gates = control.gamma();
+    run::Evaluator<double> cores(training.setup, *training.alone, training.team, nullptr);
+    run::Evaluator<double> device(training.setup, *training.alone, training.team, backend.get());
+    const std::span<const double> trained = training.engine->trained();
+    const std::vector<double> state = training.engine->state();
+    for (const run::Mode mode : {run::Mode::projected, run::Mode::relaxed}) {
+        const auto split = data::Split::validation;
+        const double expected = cores.loss(mode, split, trained, state, gates);
+        EXPECT_NEAR(device.loss(mode, split, trained, state, gates), expected, 1e-9 * expected);
+        const auto cores_error = cores.equivariance(mode, split, 5, 2, trained, state, gates);
+        const auto device_error = device.equivariance(mode, split, 5, 2, trained, state, gates);
+        EXPECT_NEAR(device_error.mean, cores_error.mean, 1e-9 * cores_error.mean + 1e-12);
+        EXPECT_EQ(cores_error.mean > 1e-9, mode == run::Mode::relaxed && training.setup.network->sites() > 0);
+    }
+    // Other numbers in the same place are taken over.
+    std::vector<double> other(trained.begin(), trained.end());
+    other[7] += 0.5;
+    cores.renew();
+    device.renew();
+    const auto mode = run::Mode::projected;
+    const double expected = cores.loss(mode, data::Split::test, other, state, gates);
+    EXPECT_NEAR(device.loss(mode, data::Split::test, other, state, gates), expected, 1e-9 * expected);
 }
 
 // What a device has computed comes back as it was when it goes on from a checkpoint.

@@ -96,7 +96,7 @@ std::vector<std::string> on_egnn(std::vector<std::string> keys) {
 
 // Mean loss of the validation split with these gates.
 double evaluated(FirstStep& step, run::Mode mode, double gate) {
-    run::Evaluator<double> evaluator(step.setup, *step.alone, step.team);
+    run::Evaluator<double> evaluator(step.setup, *step.alone, step.team, nullptr);
     const std::vector<double> gates(static_cast<std::size_t>(step.setup.network->sites()), gate);
     return evaluator.loss(mode, data::Split::validation, step.engine.trained(), step.engine.state(), gates);
 }

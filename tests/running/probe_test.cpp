@@ -51,7 +51,7 @@ TEST_P(Probe, bounds_hold_on_the_batch_and_vanish_with_the_gates) {
     EXPECT_GE(found.truncation_bound, found.truncation);
     const auto alone = parallel::make_self_communicator();
     parallel::ThreadTeam team(1);
-    run::Evaluator<double> evaluator(setup, *alone, team);
+    run::Evaluator<double> evaluator(setup, *alone, team, nullptr);
     const methods::EquivarianceError e =
         evaluator.equivariance(run::Mode::relaxed, data::Split::validation, 16, 3, trained, state, {});
     EXPECT_GT(e.sample_mean, 0);

@@ -19,8 +19,8 @@ public:
     ReplicaGroup& operator=(const ReplicaGroup&) = delete;
 
     // The backend of one more replica. All are to be made before any of them runs a list. A run waits until
-    // all members still there run theirs; a member leaves when it is destroyed. Lists that run together must
-    // be recordings of the same program: Error(usage) in every member otherwise.
+    // all members still there run theirs; a member leaves when it is destroyed. Recordings of the same program
+    // run together, others one after the other.
     [[nodiscard]] std::unique_ptr<Backend> member();
 
 private:

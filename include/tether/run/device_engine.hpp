@@ -1,7 +1,7 @@
 // The engine on a device: parameters, gradient, moments and the whole update stay there; the host sends a
-// batch and one block of scalars per step and reads one block of numbers back when the next step is already at
-// work. All lanes of the rank go through the program side by side. Multipliers' terms depend on gates alone,
-// which the host knows from the step before, so that nothing waits in the middle of a step.
+// batch and one block of scalars per step and reads one block of numbers back when the next step is already
+// at work. All lanes of the rank go through the program side by side. Multipliers' terms depend on gates
+// alone, which the host knows from the step before, so that nothing waits in the middle of a step.
 #pragma once
 
 #include "tether/kernels/update.hpp"
@@ -63,9 +63,9 @@ private:
     std::unique_ptr<DeviceExecutor<T>> executor_;
     device::LaunchList before_, tasks_, after_;
     std::vector<Index> gates_, gate_states_, slacks_; // places in the flat vectors, by site
-    double* results_on_host_ = nullptr; // staging memory
-    double extra_loss_ = 0;             // of the terms added last
-    bool pending_ = false;              // an update was asked for, its result not
+    double* results_on_host_ = nullptr;               // staging memory
+    double extra_loss_ = 0;                           // of the terms added last
+    bool pending_ = false;                            // an update was asked for, its result not
     std::vector<T> gradient_, transfer_;
     BatchPart<T> part_;
     bool stale_ = false;                                 // the host's copies are older than the device's

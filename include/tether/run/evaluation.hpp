@@ -1,8 +1,9 @@
 // Loss and equivariance error of a network on a split. The split is cut into chunks of fixed size;
-// chunks are spread over ranks and threads and their sums added in the order of the chunks, so that
-// the figures are the same for any number of ranks and threads.
+// chunks are spread over ranks and threads (or each rank's device takes them one by one) and their sums
+// added in the order of the chunks, so that the figures are the same for any number of ranks and threads.
 #pragma once
 
+#include "tether/device/backend.hpp"
 #include "tether/methods/measure.hpp"
 #include "tether/parallel/communicator.hpp"
 #include "tether/parallel/thread_team.hpp"
@@ -21,9 +22,14 @@ template <class T>
                                                 std::span<const double> controlled_gates);
 
 template <class T>
+struct EvaluationNumbers;
+
+template <class T>
 class Evaluator {
 public:
-    Evaluator(const Setup& setup, parallel::Communicator& communicator, parallel::ThreadTeam& team);
+    // On `backend`, or on the cores of this machine where that is null.
+    Evaluator(const Setup& setup, parallel::Communicator& communicator, parallel::ThreadTeam& team,
+              device::Backend* backend);
     ~Evaluator();
     Evaluator(const Evaluator&) = delete;
     Evaluator& operator=(const Evaluator&) = delete;
@@ -44,13 +50,14 @@ public:
 
 private:
     struct Worker;
-    void prepare(Mode mode, std::span<const T> parameters);
+    void prepare(Mode mode, const EvaluationNumbers<T>& numbers);
     template <class Task>
     void for_chunks(Index chunks, Task&& task);
 
     const Setup& setup_;
     parallel::Communicator& communicator_;
     parallel::ThreadTeam& team_;
+    bool on_device_;
     std::unique_ptr<PackedWeights<T>> packed_[2];
     std::vector<bool> packed_ready_{false, false};
     std::vector<std::unique_ptr<Worker>> workers_;

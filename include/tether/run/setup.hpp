@@ -35,7 +35,7 @@ struct Setup {
     [[nodiscard]] double loss_factor_of(std::span<const Index> samples) const;
     [[nodiscard]] double evaluation_factor_of(std::span<const Index> samples) const;
     // Samples that evaluation hands to the network at once: whole batches where a field depends on them.
-    [[nodiscard]] Index evaluation_chunk() const;
+    [[nodiscard]] Index evaluation_chunk(bool on_device) const;
     // Rows of the largest batch (graphs, nodes, edges), for costs.
     struct Rows {
         Index graphs = 0, nodes = 0, edges = 0;
