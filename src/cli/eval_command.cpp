@@ -216,7 +216,7 @@ int eval_command(std::span<const std::string> arguments) {
         const run::Mode used = mode.value_or(run.primary());
         const Index elements = wanted_elements.value_or(run.job().train.final_equivariance_samples);
         const int threads = wanted_threads > 0 ? wanted_threads : run::default_threads(*world);
-        const Result r = run.job().train.precision == run::Precision::float32
+        const Result r = run::is_single(run.job().train.precision)
                              ? evaluate<float>(run, setup, used, split, elements, *world, threads)
                              : evaluate<double>(run, setup, used, split, elements, *world, threads);
         if (world->rank() == 0) {

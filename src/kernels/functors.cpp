@@ -32,6 +32,7 @@ std::set<std::type_index> listed_functors() {
     };
     add.template operator()<float>();
     add.template operator()<double>();
+    all.merge(types_of(RoundedProductFunctors{}, RoundedSequenceFunctors{}));
     return all;
 }
 

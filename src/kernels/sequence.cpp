@@ -47,14 +47,30 @@ void append_sequence(device::LaunchList& list, const device::Launch& like, const
 
 template <class T>
 bool is_product(const device::Launch& launch) {
+    if constexpr (std::is_same_v<T, float>) {
+        if (launch.functor == typeid(BlockProduct<T, ProductPrecision::tf32>) ||
+            launch.functor == typeid(BlockProduct<T, ProductPrecision::bf16>)) {
+            return true;
+        }
+    }
     return launch.functor == typeid(BlockProduct<T>);
 }
 
 template <class T>
 void append_product_then(device::LaunchList& list, const device::Launch& product, const SequenceStep* steps,
                          Index count) {
-    list.team(product.items,
-              ProductThen<T>{device::detail::functor_of<BlockProduct<T>>(product), steps, count});
+    const auto append = [&]<ProductPrecision precision>() {
+        if (product.functor == typeid(BlockProduct<T, precision>)) {
+            list.team(product.items,
+                      ProductThen<T, precision>{
+                          device::detail::functor_of<BlockProduct<T, precision>>(product), steps, count});
+        }
+    };
+    if constexpr (std::is_same_v<T, float>) {
+        append.template operator()<ProductPrecision::tf32>();
+        append.template operator()<ProductPrecision::bf16>();
+    }
+    append.template operator()<ProductPrecision::exact>();
 }
 
 template bool is_product<float>(const device::Launch&);

@@ -113,12 +113,14 @@ public:
         }
         const auto piece_count = static_cast<Index>(pieces.size());
         constexpr Index tile = kernels::ProductTile::rows;
-        r.list->team((r.output(0).capacity + tile - 1) / tile * piece_count,
-                     kernels::BlockProduct<T>{
-                         r.rows(r.output(0).extent),
-                         r.memory->constants(std::span<const kernels::ProductPiece>(pieces)), piece_count,
-                         r.memory->constants(std::span<const kernels::ProductTermOnDevice<T>>(terms)),
-                         biased_ ? r.inputs.back().data : nullptr, r.out(0), r.out_columns(0)});
+        const Index blocks = (r.output(0).capacity + tile - 1) / tile * piece_count;
+        const auto* piece_table = r.memory->constants(std::span<const kernels::ProductPiece>(pieces));
+        const auto* term_table = r.memory->constants(std::span<const kernels::ProductTermOnDevice<T>>(terms));
+        kernels::with_precision<T>(r.precision, [&]<kernels::ProductPrecision precision>() {
+            r.list->team(blocks, kernels::BlockProduct<T, precision>{
+                                     r.rows(r.output(0).extent), piece_table, piece_count, term_table,
+                                     biased_ ? r.inputs.back().data : nullptr, r.out(0), r.out_columns(0)});
+        });
     }
 
     void reverse(Reverse& r) const override;

@@ -228,6 +228,7 @@ std::vector<device::Launch> DeviceExecutor<T>::launches_of(std::size_t n, Device
     r.memory = &memory;
     r.parameters = environment_.parameters;
     r.commits_state = environment_.commits_state;
+    r.precision = environment_.precision;
     r.inputs = {operands.data(), node.in.size()};
     r.outputs = {operands.data() + node.in.size(), node.out.size()};
     r.deferred = deferred;
@@ -363,7 +364,7 @@ void DeviceExecutor<T>::record_end_of_part(DeferredSums<T>& deferred) {
     }
     device::LaunchList together;
     together.name("weight_gradients");
-    DeviceRun<T>::launch(together, memory_, batch_.lanes, products);
+    DeviceRun<T>::launch(together, memory_, batch_.lanes, products, environment_.precision);
     together.name("gradient_sums");
     DeviceRun<T>::launch(together, memory_, batch_.lanes, deferred.sums);
     list_.append_wave(together.take());

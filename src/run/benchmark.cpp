@@ -99,7 +99,8 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     const std::unique_ptr<device::Backend> backend = open_device(options.device, world);
     const auto owner = make_engine<T>(*setup.network, *setup.method,
                                       {job.primal.optimiser, job.parallel.order == SumOrder::tree,
-                                       job.parallel.lanes_at_once, Checking::none},
+                                       job.parallel.lanes_at_once, Checking::none,
+                                       product_precision(job.train.precision, options.device)},
                                       lanes, world, team, backend.get());
     Engine<T>& engine = *owner;
     auto* host = dynamic_cast<HostEngine<T>*>(owner.get());
@@ -261,7 +262,7 @@ BenchmarkResult benchmark(const Job& job, const BenchmarkOptions& options, paral
     r.evaluated = static_cast<Index>(setup.set.samples(data::Split::validation).size() +
                                      setup.set.samples(data::Split::test).size());
     r.branches = setup.network->sites() > 0;
-    if (job.train.precision == Precision::float32) {
+    if (is_single(job.train.precision)) {
         time_steps<float>(setup, options, world, lanes, team, r);
     } else {
         time_steps<double>(setup, options, world, lanes, team, r);

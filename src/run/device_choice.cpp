@@ -24,4 +24,17 @@ std::unique_ptr<device::Backend> open_device(const std::string& name, const para
     return device::make_cuda(number, kernels::launchers());
 }
 
+device::ProductPrecision product_precision(Precision precision, const std::string& device) {
+    if (precision == Precision::float32 || precision == Precision::float64) {
+        return device::ProductPrecision::exact;
+    }
+    const bool tf32 = precision == Precision::tf32;
+    check(device != "cpu",
+          "train.precision = \"{}\" rounds the operands of matrix products on a device; this machine's cores "
+          "have "
+          "float32 and float64 (or use --device cuda)",
+          tf32 ? "tf32" : "bf16");
+    return tf32 ? device::ProductPrecision::tf32 : device::ProductPrecision::bf16;
+}
+
 } // namespace tether::run

@@ -73,6 +73,7 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
                              .next_state = next_state_.data(),
                              .control = block_->template on_device<T>(block_->controls_at),
                              .commits_state = true,
+                             .precision = settings.precision,
                              .stored = std::move(stored)});
     for (Index s = 0; s < network.sites(); ++s) {
         gates_.push_back(network.gate_offset(s));

@@ -103,7 +103,10 @@ void fill(TrainSection& train) {
     train.steps = train.integer("steps");
     train.evaluate_every = train.integer("evaluate_every");
     train.precision = word<Precision>(train, "precision",
-                                      {{"float32", Precision::float32}, {"float64", Precision::float64}});
+                                      {{"float32", Precision::float32},
+                                       {"float64", Precision::float64},
+                                       {"tf32", Precision::tf32},
+                                       {"bf16", Precision::bf16}});
     train.equivariance_samples = train.integer("equivariance_samples");
     train.final_equivariance_samples = train.integer("final_equivariance_samples");
     train.replicas = train.integer("replicas");

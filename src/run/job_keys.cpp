@@ -264,8 +264,9 @@ Keys train_keys() {
             {.name = "precision",
              .kind = Kind::text,
              .standard = std::string("float32"),
-             .meaning = "of parameters and arithmetic",
-             .words = {"float32", "float64"}},
+             .meaning = "of parameters and arithmetic; tf32 and bf16: float32 with the operands of matrix "
+                        "products rounded, on a device only",
+             .words = {"float32", "float64", "tf32", "bf16"}},
             {.name = "equivariance_samples",
              .kind = Kind::integer,
              .standard = Index{3},

@@ -107,7 +107,7 @@ StoredRun::StoredRun(const std::string& run, std::optional<CheckpointKind> kind,
     const LoadedCheckpoint loaded = checkpoints.load(wanted, checkpoint_header(read_stored(folder_, {}), 0));
     checkpoint_ = loaded.path;
     step_ = loaded.checkpoint.header.step;
-    if (job_.train.precision == Precision::float32) {
+    if (is_single(job_.train.precision)) {
         load<float>(loaded.checkpoint);
     } else {
         load<double>(loaded.checkpoint);
@@ -149,8 +149,8 @@ data::GraphSet StoredRun::open_data() const { return run::open_data(job_); }
 std::vector<double> StoredRun::predict(const data::GraphSet& set, const std::vector<Index>& samples,
                                        std::optional<Mode> mode) const {
     const Mode used = mode.value_or(primary_);
-    return job_.train.precision == Precision::float32 ? predict_as<float>(set, samples, used)
-                                                      : predict_as<double>(set, samples, used);
+    return is_single(job_.train.precision) ? predict_as<float>(set, samples, used)
+                                           : predict_as<double>(set, samples, used);
 }
 
 template <class T>
@@ -187,9 +187,8 @@ std::string import_run(const Job& job, const std::string& weights, const std::st
           folder.path());
     const Setup setup{Job(job)};
     const NetworkNumbers numbers = read_weights(weights, job, *setup.network);
-    const Checkpoint checkpoint = job.train.precision == Precision::float32
-                                      ? first_checkpoint<float>(setup, numbers)
-                                      : first_checkpoint<double>(setup, numbers);
+    const Checkpoint checkpoint = is_single(job.train.precision) ? first_checkpoint<float>(setup, numbers)
+                                                                 : first_checkpoint<double>(setup, numbers);
     RolePlan plan;
     plan.job = &setup.job;
     plan.folder = folder.path();

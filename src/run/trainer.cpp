@@ -88,7 +88,9 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
     check_ranks_agree(job, setup, world);
     const int threads = options.threads > 0 ? options.threads : default_threads(world);
 
-    // Ranks that cannot share the lanes are refused by everybody, before there is a folder.
+    // Ranks that cannot share the lanes, and cores without the precision, are refused by everybody, before
+    // there is a folder.
+    (void)product_precision(job.train.precision, options.device);
     (void)parallel::LaneMap(static_cast<int>(job.parallel.lanes), worker_ranks, 0, 1);
 
     // The process of the coordinator finds the folder; everybody hears which and whether work is left.
@@ -143,7 +145,7 @@ TrainResult train(const Job& job, const TrainOptions& options, parallel::Communi
     if (cast.workers->rank() == 0) {
         link = parallel::connect_coordinator(cast, place, factory);
     }
-    const ExitCode code = job.train.precision == Precision::float32
+    const ExitCode code = is_single(job.train.precision)
                               ? training_loop<float>(setup, options, path, threads, *cast.workers,
                                                      std::move(backend), link.get())
                               : training_loop<double>(setup, options, path, threads, *cast.workers,

@@ -4,6 +4,7 @@
 #include "tether/core/log.hpp"
 #include "tether/parallel/watchdog.hpp"
 #include "tether/run/clock.hpp"
+#include "tether/run/device_choice.hpp"
 #include "tether/run/engine.hpp"
 #include "tether/run/evaluation.hpp"
 #include "tether/run/fault_injection.hpp"
@@ -45,7 +46,8 @@ public:
           team_(lanes_.threads()), backend_(std::move(backend)),
           engine_owner_(make_engine<T>(*setup.network, *setup.method,
                                        {job_.primal.optimiser, job_.parallel.order == SumOrder::tree,
-                                        job_.parallel.lanes_at_once, options.checking},
+                                        job_.parallel.lanes_at_once, options.checking,
+                                        product_precision(job_.train.precision, options.device)},
                                        lanes_, workers, team_, backend_.get())),
           engine_(*engine_owner_), evaluator_(setup, workers, team_, backend_.get()),
           order_(setup.batch_order()), control_(setup.network->sites(), setup.network->tasks().weights()),

@@ -6,8 +6,7 @@
 namespace tether::run {
 
 CheckpointHeader checkpoint_header(const Job& job, Index step) {
-    return {job.hash(), job.model.name, job.train.precision == Precision::float32 ? "float32" : "float64",
-            step};
+    return {job.hash(), job.model.name, is_single(job.train.precision) ? "float32" : "float64", step};
 }
 
 template <class T>

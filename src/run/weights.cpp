@@ -135,7 +135,7 @@ json weights_settings(const Job& job, const Network& network) {
 
 void write_weights(const std::string& path, const Job& job, Index step, const Network& network,
                    const Network& whole, const NetworkNumbers& numbers) {
-    const bool single = job.train.precision == Precision::float32;
+    const bool single = is_single(job.train.precision);
     hdf5::Writer file(path);
     const auto write = [&](const std::string& name, std::span<const double> values,
                            const std::vector<Index>& shape) {

@@ -26,7 +26,7 @@ struct Made {
     explicit Made(const std::vector<std::string>& overrides = {})
         : job(trained_job(overrides)), method(methods::make_method(job.method_settings())),
           network(std::make_unique<Network>(make_model(job), method->sites())) {
-        if (job.train.precision == Precision::float32) {
+        if (is_single(job.train.precision)) {
             fill<float>();
         } else {
             fill<double>();

@@ -52,6 +52,12 @@ TEST_P(BadInput, is_refused_with_one_message) {
 INSTANTIATE_TEST_SUITE_P(
     CommandLine, BadInput,
     testing::Values(
+        Mistake{"precision_of_devices_on_cores",
+                "segnn_ace",
+                {"train.precision=tf32"},
+                {},
+                2,
+                {"train.precision = \"tf32\"", "float32 and float64", "--device cuda"}},
         Mistake{"misspelt_section",
                 "segnn_ace",
                 {"modle.layers=2"},

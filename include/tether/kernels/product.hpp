@@ -3,17 +3,22 @@
 // and their components), whatever the number of rows, lanes on a device or devices. A block of 128 threads
 // makes 32 rows x 64 columns, each thread 4 x 4; 32 steps of the inner dimension go through shared memory at
 // a time, in two halves of 12 KiB used in turn: one load of 4 numbers per 8 multiply-adds and thread, and few
-// round trips to memory, which is what small batches wait for.
+// round trips to memory, which is what small batches wait for. In another precision than `exact` operands are
+// rounded on their way and tensor cores make the sums (device/tensor_sums.hpp).
 #pragma once
 
 #include "tether/core/host_device.hpp"
+#include "tether/device/tensor_sums.hpp"
 #include "tether/kernels/batch_rows.hpp"
 #include "tether/kernels/lane_sums.hpp"
 
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 namespace tether::kernels {
+
+using device::ProductPrecision;
 
 struct ProductTile {
     static constexpr int threads = 128;
@@ -40,7 +45,9 @@ struct ProductStage {
 
 template <class T>
 struct ProductSums {
+    static constexpr bool deposits = false; // every thread has the numbers that it stores
     T sum[ProductTile::own_rows][ProductTile::own_columns] = {};
+    TETHER_HD T at(const ProductShared<T>&, int, int i, int j) const { return sum[i][j]; }
     TETHER_HD void add(const ProductShared<T>& shared, int thread) {
         add_all(shared, ProductTile::first_row(thread), ProductTile::first_column(thread),
                 std::make_integer_sequence<int, ProductTile::depth>());
@@ -61,6 +68,33 @@ private:
     }
 };
 
+// The same by tensor cores: numbers go through shared memory to the threads that store them.
+struct ProductTensorSums {
+    static constexpr bool deposits = true;
+    using Tile = float[ProductTile::rows][ProductTile::columns];
+    static_assert(sizeof(Tile) <= sizeof(ProductShared<float>));
+    device::TensorSums<ProductTile::rows, ProductTile::columns, ProductTile::depth> sums;
+    TETHER_HD void add(const ProductShared<float>& shared, int thread) {
+        sums.add(shared.a, shared.b, thread);
+    }
+    TETHER_HD void deposit(ProductShared<float>& to, int thread) {
+        sums.deposit(reinterpret_cast<Tile&>(to), thread);
+    }
+    TETHER_HD float at(const ProductShared<float>& from, int thread, int i, int j) const {
+        return reinterpret_cast<const Tile&>(
+            from)[ProductTile::first_row(thread) + i][ProductTile::first_column(thread) + j];
+    }
+};
+
+template <class T, ProductPrecision precision>
+struct ProductSumsFor {
+    using type = ProductTensorSums;
+};
+template <class T>
+struct ProductSumsFor<T, ProductPrecision::exact> {
+    using type = ProductSums<T>;
+};
+
 // One term of a piece of a block-linear map: x times a view of the weights.
 template <class T>
 struct ProductTermOnDevice {
@@ -79,14 +113,15 @@ struct ProductPiece {
     Index chunks = 0; // steps of `depth` of all terms
 };
 
-template <class T>
+template <class T, ProductPrecision precision = ProductPrecision::exact>
 struct BlockProduct {
     static constexpr int threads = ProductTile::threads;
+    using Sums = typename ProductSumsFor<T, precision>::type;
     struct Shared {
         ProductShared<T> half[2];
     };
     struct Local {
-        ProductSums<T> sums;
+        Sums sums;
         Index term = 0, k = 0; // of the step at hand
     };
 
@@ -100,7 +135,7 @@ struct BlockProduct {
 
     TETHER_HD Index phases(Index block) const {
         const Index first = block / piece_count * ProductTile::rows;
-        return first < rows() ? pieces[block % piece_count].chunks + 1 : 0;
+        return first < rows() ? pieces[block % piece_count].chunks + (Sums::deposits ? 2 : 1) : 0;
     }
     TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local& local) const {
         phase(p, block, thread, shared, local, [](Index) {});
@@ -118,17 +153,30 @@ struct BlockProduct {
         if (p < piece.chunks) {
             fetch(piece, first_row, thread, stage, local);
         }
-        if (p > 0) {
+        if (p > 0 && p <= piece.chunks) {
             local.sums.add(shared.half[(p - 1) % 2], thread);
         }
         if (p < piece.chunks) {
             put(thread, stage, shared.half[p % 2], local);
-        } else {
-            store(piece, first_row, thread, local, then);
+            return;
         }
+        if constexpr (Sums::deposits) {
+            if (p == piece.chunks) {
+                local.sums.deposit(shared.half[p % 2], thread);
+                return;
+            }
+        }
+        store(piece, first_row, thread, shared.half[(p + 1) % 2], local, then);
     }
 
 private:
+    TETHER_HD static T operand(T x) {
+        if constexpr (Sums::deposits) {
+            return device::rounded<precision>(x);
+        } else {
+            return x;
+        }
+    }
     // Neighbouring threads read neighbouring numbers.
     TETHER_HD static int row_of(int i) { return i / ProductTile::depth; }
     TETHER_HD static int k_of(int i) { return i % ProductTile::depth; }
@@ -159,12 +207,12 @@ private:
         const ProductTermOnDevice<T>& term = terms[local.term];
         const bool along_n = term.n_stride == 1;
         for (int s = 0; s < ProductStage<T>::of_a; ++s) {
-            to.a[k_of(thread + s * threads)][row_of(thread + s * threads)] = stage.a[s];
+            to.a[k_of(thread + s * threads)][row_of(thread + s * threads)] = operand(stage.a[s]);
         }
         for (int s = 0; s < ProductStage<T>::of_b; ++s) {
             const int i = thread + s * threads;
             to.b[along_n ? i / ProductTile::columns : k_of(i)]
-                [along_n ? i % ProductTile::columns : row_of(i)] = stage.b[s];
+                [along_n ? i % ProductTile::columns : row_of(i)] = operand(stage.b[s]);
         }
         local.k += ProductTile::depth;
         if (local.k >= term.k) {
@@ -173,8 +221,8 @@ private:
         }
     }
     template <class Then>
-    TETHER_HD void store(const ProductPiece& piece, Index first_row, int thread, const Local& local,
-                         const Then& then) const {
+    TETHER_HD void store(const ProductPiece& piece, Index first_row, int thread, const ProductShared<T>& tile,
+                         const Local& local, const Then& then) const {
         const Index count = rows();
         for (int i = 0; i < ProductTile::own_rows; ++i) {
             const Index row = first_row + ProductTile::first_row(thread) + i;
@@ -183,7 +231,7 @@ private:
                 if (n < piece.n) {
                     const T b = piece.bias >= 0 ? bias[piece.bias + n] : T(0);
                     const Index at = row * out_stride + piece.column + n;
-                    out[at] = b + local.sums.sum[i][j];
+                    out[at] = b + local.sums.at(tile, thread, i, j);
                     then(at);
                 }
             }
@@ -208,20 +256,23 @@ struct GradientPiece {
 };
 
 // One block per piece and lane, all lanes of a piece side by side; pieces may be of different values.
-template <class T>
+template <class T, ProductPrecision precision = ProductPrecision::exact>
 struct WeightGradientProduct {
     static constexpr int threads = ProductTile::threads;
+    using Sums = typename ProductSumsFor<T, precision>::type;
     struct Shared {
         ProductShared<T> half[2];
     };
     struct Local {
-        ProductSums<T> sums;
+        Sums sums;
     };
 
     const GradientPiece<T>* pieces;
     Index lanes;
 
-    TETHER_HD Index phases(Index block) const { return steps(pieces[block / lanes], block % lanes) + 1; }
+    TETHER_HD Index phases(Index block) const {
+        return steps(pieces[block / lanes], block % lanes) + (Sums::deposits ? 2 : 1);
+    }
     TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local& local) const {
         const GradientPiece<T> piece = pieces[block / lanes];
         const Index lane = block % lanes;
@@ -230,17 +281,30 @@ struct WeightGradientProduct {
         if (p < count) {
             fetch(piece, lane, static_cast<std::uint32_t>(p * ProductTile::depth), thread, stage);
         }
-        if (p > 0) {
+        if (p > 0 && p <= count) {
             local.sums.add(shared.half[(p - 1) % 2], thread);
         }
         if (p < count) {
             put(thread, stage, shared.half[p % 2]);
-        } else {
-            store(piece, lane, thread, local);
+            return;
         }
+        if constexpr (Sums::deposits) {
+            if (p == count) {
+                local.sums.deposit(shared.half[p % 2], thread);
+                return;
+            }
+        }
+        store(piece, lane, thread, shared.half[(p + 1) % 2], local);
     }
 
 private:
+    TETHER_HD static T operand(T x) {
+        if constexpr (Sums::deposits) {
+            return device::rounded<precision>(x);
+        } else {
+            return x;
+        }
+    }
     TETHER_HD Index steps(const GradientPiece<T>& piece, Index lane) const {
         const Index inner = (piece.rows.last(lane) - piece.rows.first(lane)) * piece.components;
         return (inner + ProductTile::depth - 1) / ProductTile::depth;
@@ -275,25 +339,39 @@ private:
     TETHER_HD void put(int thread, const ProductStage<T>& stage, ProductShared<T>& to) const {
         for (int s = 0; s < ProductStage<T>::of_a; ++s) {
             const int i = thread + s * threads;
-            to.a[i / ProductTile::rows][i % ProductTile::rows] = stage.a[s];
+            to.a[i / ProductTile::rows][i % ProductTile::rows] = operand(stage.a[s]);
         }
         for (int s = 0; s < ProductStage<T>::of_b; ++s) {
             const int i = thread + s * threads;
-            to.b[i / ProductTile::columns][i % ProductTile::columns] = stage.b[s];
+            to.b[i / ProductTile::columns][i % ProductTile::columns] = operand(stage.b[s]);
         }
     }
-    TETHER_HD void store(const GradientPiece<T>& piece, Index lane, int thread, const Local& local) const {
+    TETHER_HD void store(const GradientPiece<T>& piece, Index lane, int thread, const ProductShared<T>& tile,
+                         const Local& local) const {
         for (int i = 0; i < ProductTile::own_rows; ++i) {
             for (int j = 0; j < ProductTile::own_columns; ++j) {
                 const Index row = ProductTile::first_row(thread) + i;
                 const Index column = ProductTile::first_column(thread) + j;
                 if (row < piece.a_columns && column < piece.b_columns) {
                     piece.partial[lane * piece.lane_stride + piece.at + row * piece.partial_stride + column] =
-                        local.sums.sum[i][j];
+                        local.sums.at(tile, thread, static_cast<int>(i), static_cast<int>(j));
                 }
             }
         }
     }
 };
+
+// Calls call.operator()<precision>(): only float32 has others than exact.
+template <class T, class Call>
+void with_precision(ProductPrecision precision, const Call& call) {
+    if constexpr (std::is_same_v<T, float>) {
+        switch (precision) {
+        case ProductPrecision::tf32: return call.template operator()<ProductPrecision::tf32>();
+        case ProductPrecision::bf16: return call.template operator()<ProductPrecision::bf16>();
+        case ProductPrecision::exact: break;
+        }
+    }
+    call.template operator()<ProductPrecision::exact>();
+}
 
 } // namespace tether::kernels

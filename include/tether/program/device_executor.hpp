@@ -26,6 +26,7 @@ struct DeviceEnvironment {
     T* next_state = nullptr;
     const T* control = nullptr;
     bool commits_state = true;
+    kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // of matrix products
     // The first number of a value goes there after the last node.
     std::vector<std::pair<Value, double*>> stored = {};
 };

@@ -112,6 +112,7 @@ struct DeviceRun {
     DeviceMemory* memory = nullptr;
     const T* parameters = nullptr; // the flat vector (weights need no packing here)
     bool commits_state = true;
+    kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // of matrix products
     DeferredSums<T>* deferred = nullptr; // where the outputs of the node may wait for the end of the part
 
     [[nodiscard]] const Operand& input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
@@ -197,14 +198,17 @@ struct DeviceRun {
             }
         }
         if (deferred == nullptr) {
-            launch(*list, *memory, batch->lanes, pieces);
+            launch(*list, *memory, batch->lanes, pieces, precision);
         }
     }
     static void launch(device::LaunchList& list, DeviceMemory& memory, Index lanes,
-                       const std::vector<kernels::GradientPiece<T>>& pieces) {
-        list.team(static_cast<Index>(pieces.size()) * lanes,
-                  kernels::WeightGradientProduct<T>{
-                      memory.constants(std::span<const kernels::GradientPiece<T>>(pieces)), lanes});
+                       const std::vector<kernels::GradientPiece<T>>& pieces,
+                       kernels::ProductPrecision precision) {
+        const auto* table = memory.constants(std::span<const kernels::GradientPiece<T>>(pieces));
+        kernels::with_precision<T>(precision, [&]<kernels::ProductPrecision p>() {
+            list.team(static_cast<Index>(pieces.size()) * lanes,
+                      kernels::WeightGradientProduct<T, p>{table, lanes});
+        });
     }
     static void launch(device::LaunchList& list, DeviceMemory& memory, Index lanes,
                        const std::vector<kernels::LaneSumPiece<T>>& pieces) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "tether/device/backend.hpp"
+#include "tether/device/tensor_sums.hpp"
 #include "tether/parallel/communicator.hpp"
+#include "tether/run/job.hpp"
 
 #include <memory>
 #include <string>
@@ -17,5 +19,9 @@ namespace tether::run {
 // what is missing.
 [[nodiscard]] std::unique_ptr<device::Backend> open_device(const std::string& name,
                                                            const parallel::Communicator& workers);
+
+// How a device multiplies matrices for this word of train.precision. Error(usage) where the cores are to
+// train in a precision that only devices have.
+[[nodiscard]] device::ProductPrecision product_precision(Precision precision, const std::string& device);
 
 } // namespace tether::run

@@ -7,6 +7,7 @@
 
 #include "tether/core/fixed_tree.hpp"
 #include "tether/device/backend.hpp"
+#include "tether/kernels/product.hpp"
 #include "tether/optimise/optimiser.hpp"
 #include "tether/parallel/communicator.hpp"
 #include "tether/parallel/lanes.hpp"
@@ -24,6 +25,7 @@ struct EngineSettings {
     bool tree_order = true;  // false: sums between ranks in any order
     Index lanes_at_once = 0; // on cores; 0: chosen by the sizes of weights and activations
     Checking checking = Checking::none;
+    kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // on a device
 };
 
 // Seconds this rank spent, the slowest thread of each phase.

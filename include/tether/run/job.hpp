@@ -17,7 +17,11 @@
 
 namespace tether::run {
 
-enum class Precision { float32, float64 };
+// tf32, bf16: float32, but for matrix products on a device, whose operands are rounded
+// (device/tensor_sums.hpp).
+enum class Precision { float32, float64, tf32, bf16 };
+// Whether numbers are kept as float.
+[[nodiscard]] constexpr bool is_single(Precision p) { return p != Precision::float64; }
 enum class SumOrder { tree, fast };
 enum class CoordinatorPlace { shared, dedicated };
 

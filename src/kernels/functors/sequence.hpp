@@ -84,13 +84,14 @@ private:
 };
 
 // A product, each number of whose result goes through elementwise steps as soon as it is there.
-template <class T>
+template <class T, ProductPrecision precision = ProductPrecision::exact>
 struct ProductThen {
-    static constexpr int threads = BlockProduct<T>::threads;
-    using Shared = typename BlockProduct<T>::Shared;
-    using Local = typename BlockProduct<T>::Local;
+    using Product = BlockProduct<T, precision>;
+    static constexpr int threads = Product::threads;
+    using Shared = typename Product::Shared;
+    using Local = typename Product::Local;
 
-    BlockProduct<T> product;
+    Product product;
     const SequenceStep* steps;
     Index count;
 
@@ -122,5 +123,8 @@ private:
 
 template <class T>
 using SequenceFunctors = Functors<Sequence<T>, ProductThen<T>>;
+
+using RoundedSequenceFunctors =
+    Functors<ProductThen<float, ProductPrecision::tf32>, ProductThen<float, ProductPrecision::bf16>>;
 
 } // namespace tether::kernels
