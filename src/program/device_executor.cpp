@@ -2,10 +2,6 @@
 #include "tether/program/device_executor.hpp"
 
 #include "tether/core/error.hpp"
-#include "tether/kernels/elementwise.hpp"
-#include "tether/kernels/sequence.hpp"
-#include "tether/kernels/update.hpp"
-#include "tether/program/arena.hpp"
 #include "tether/program/device_program.hpp"
 
 #include <algorithm>
@@ -169,237 +165,42 @@ T* DeviceExecutor<T>::pointer(Value v) const {
 }
 
 template <class T>
-void DeviceExecutor<T>::record() {
-    ++recordings_;
-    const std::size_t values = program_.values.size();
-    std::vector<Index> size(values, 0);
-    for (std::size_t v = 0; v < values; ++v) {
-        const ValueInfo& i = program_.values[v];
-        size[v] = arena_aligned(
-            std::max<Index>(
-                1,
-                (i.extent.axis == Axis::one ? 1 : batch_.capacity[static_cast<std::size_t>(i.extent.axis)]) *
-                    i.extent.times) *
-            i.columns);
-    }
-    place_.assign(values, -1);
-    const std::vector<DeviceWork> work = work_of_nodes();
-    std::vector<DeviceStage> stages = device_stages(program_, work, 0, program_.part_nodes);
-    const std::size_t part_stages = stages.size();
-    std::ranges::move(device_stages(program_, work, program_.part_nodes, program_.nodes.size()),
-                      std::back_inserter(stages));
-    std::vector<std::vector<std::size_t>> units;
-    for (const DeviceStage& stage : stages) {
-        units.emplace_back();
-        for (const std::vector<std::size_t>& branch : stage.branches) {
-            units.back().insert(units.back().end(), branch.begin(), branch.end());
-        }
-    }
-    arena_.require(assign_places(
-        program_, units, [](std::size_t) { return true; }, size, place_));
-    record_stages(stages, part_stages);
-    if (memory_.settle()) {
-        record_stages(stages, part_stages);
-    }
-}
-
-template <class T>
-std::vector<device::Launch> DeviceExecutor<T>::launches_of(std::size_t n, DeviceMemory& memory,
-                                                           DeferredSums<T>* deferred) const {
-    const Node& node = program_.nodes[n];
-    std::vector<typename DeviceRun<T>::Operand> operands;
-    for (const auto* list : {&node.in, &node.out}) {
-        for (const Value v : *list) {
-            if (!v.valid()) {
-                operands.push_back({});
-                continue;
-            }
-            const ValueInfo& i = program_.info(v);
-            const Index rows =
-                i.extent.axis == Axis::one ? 1 : batch_.capacity[static_cast<std::size_t>(i.extent.axis)];
-            operands.push_back({pointer(v), rows * i.extent.times, i.columns, i.extent});
-        }
-    }
-    device::LaunchList list;
-    list.name(std::string(node.op->name()));
-    DeviceRun<T> r;
-    r.batch = &batch_;
-    r.list = &list;
-    r.memory = &memory;
-    r.parameters = environment_.parameters;
-    r.commits_state = environment_.commits_state;
-    r.precision = environment_.precision;
-    r.inputs = {operands.data(), node.in.size()};
-    r.outputs = {operands.data() + node.in.size(), node.out.size()};
-    r.deferred = deferred;
-    node.op->launch(r);
-    return list.take();
-}
-
-// Found out by recording every node once, for nothing but the shapes of its launches.
-template <class T>
-std::vector<DeviceWork> DeviceExecutor<T>::work_of_nodes() const {
-    std::vector<DeviceWork> work;
-    DeviceMemory nothing(backend_, true);
-    DeferredSums<T> deferred;
-    const std::vector<bool> waits = writes_gradients_alone(program_);
-    for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
-        const std::vector<device::Launch> launches = launches_of(n, nothing, waits[n] ? &deferred : nullptr);
-        const auto exchanges = [](const device::Launch& l) {
-            return l.shape == device::Launch::Shape::exchange;
-        };
-        const auto by_rows = [](const device::Launch& l) { return kernels::sequence_step<T>(l).has_value(); };
-        if (waits[n] && launches.empty()) {
-            work.push_back(DeviceWork::later);
-        } else if (std::ranges::any_of(launches, exchanges)) {
-            work.push_back(DeviceWork::sums);
-        } else if (launches.size() == 1 && kernels::is_product<T>(launches.front())) {
-            work.push_back(DeviceWork::product);
-        } else if (program_.nodes[n].op->tiling() == Tiling::rows && !launches.empty() &&
-                   std::ranges::all_of(launches, by_rows)) {
-            const bool elementwise = std::ranges::all_of(launches, &device::Launch::elementwise);
-            work.push_back(elementwise ? DeviceWork::elementwise : DeviceWork::rows);
-        } else {
-            work.push_back(DeviceWork::own);
-        }
-    }
-    return work;
-}
-
-template <class T>
-void DeviceExecutor<T>::record_stages(const std::vector<DeviceStage>& stages, std::size_t part_stages) {
-    list_.clear();
-    memory_.begin();
-    DeferredSums<T> deferred;
-    const std::vector<bool> waits = writes_gradients_alone(program_);
-    for (std::size_t s = 0; s < stages.size(); ++s) {
-        memory_.next_stage();
-        std::vector<device::LaunchList> branches;
-        for (const std::vector<std::size_t>& branch : stages[s].branches) {
-            std::vector<device::Launch> launches;
-            for (const std::size_t n : branch) {
-                std::ranges::move(launches_of(n, memory_, waits[n] ? &deferred : nullptr),
-                                  std::back_inserter(launches));
-            }
-            branches.emplace_back().append(branch.size() > 1 ? as_one(launches) : std::move(launches));
-        }
-        append_side_by_side(branches);
-        if (s + 1 == part_stages) {
-            record_end_of_part(deferred);
-        }
-    }
-    if (part_stages == 0) {
-        record_end_of_part(deferred);
-    }
-    record_stored();
-    if (part_stages == stages.size()) {
-        part_end_ = list_.size();
-    }
-}
-
-template <class T>
-void DeviceExecutor<T>::record_stored() {
-    device::LaunchList together;
-    together.name("stored");
-    for (const auto& [v, to] : environment_.stored) {
-        together.each(1, kernels::StoreNumbers<T>{pointer(v), nullptr, to});
-    }
-    list_.append_wave(together.take());
-}
-
-// The first waves of all branches, then the second ones, and so on.
-template <class T>
-void DeviceExecutor<T>::append_side_by_side(const std::vector<device::LaunchList>& branches) {
-    std::vector<std::size_t> done(branches.size(), 0);
-    std::vector<device::Launch> wave;
-    do {
-        wave.clear();
-        for (std::size_t b = 0; b < branches.size(); ++b) {
-            const device::LaunchList& list = branches[b];
-            if (done[b] < list.size()) {
-                const std::size_t end = list.wave_end(done[b], list.size());
-                const auto begin = list.launches().begin();
-                wave.insert(wave.end(), begin + static_cast<std::ptrdiff_t>(done[b]),
-                            begin + static_cast<std::ptrdiff_t>(end));
-                done[b] = end;
-            }
-        }
-        list_.append_wave(wave);
-    } while (!wave.empty());
-}
-
-// The launches of a chain.
-template <class T>
-std::vector<device::Launch> DeviceExecutor<T>::as_one(const std::vector<device::Launch>& launches) {
-    const bool product = kernels::is_product<T>(launches.front());
-    std::vector<kernels::SequenceStep> steps;
-    Index most_items = 0;
-    std::string name;
-    for (std::size_t i = 0; i < launches.size(); ++i) {
-        name += (i == 0 ? "" : " + ") + launches[i].name;
-        if (i > 0 || !product) {
-            steps.push_back(*kernels::sequence_step<T>(launches[i]));
-            most_items = std::max(most_items, launches[i].row_items);
-        }
-    }
-    const auto count = static_cast<Index>(steps.size());
-    const auto* table = memory_.constants(std::span<const kernels::SequenceStep>(steps));
-    device::LaunchList list;
-    list.name(std::move(name));
-    if (product) {
-        kernels::append_product_then<T>(list, launches.front(), table, count);
-    } else {
-        kernels::append_sequence<T>(list, launches.front(), table, count, most_items);
-    }
-    return list.take();
-}
-
-// What waited for the nodes of the part: gradients of weights, plain sums, totals of both, each at once.
-template <class T>
-void DeviceExecutor<T>::record_end_of_part(DeferredSums<T>& deferred) {
-    std::ranges::stable_sort(deferred.products, std::ranges::greater{}, &DeferredSums<T>::Product::work);
-    std::vector<kernels::GradientPiece<T>> products;
-    for (const auto& product : deferred.products) {
-        products.push_back(product.piece);
-    }
-    device::LaunchList together;
-    together.name("weight_gradients");
-    DeviceRun<T>::launch(together, memory_, batch_.lanes, products, environment_.precision);
-    together.name("gradient_sums");
-    DeviceRun<T>::launch(together, memory_, batch_.lanes, deferred.sums);
-    list_.append_wave(together.take());
-    together.name("totals");
-    together.each(
-        deferred.elements,
-        kernels::PlacedTotals<T>{memory_.constants(std::span<const kernels::TotalPlace<T>>(deferred.places)),
-                                 static_cast<Index>(deferred.places.size()), batch_.lanes});
-    together.name("unwritten");
-    for (const auto& [begin, end] : program_.unwritten) {
-        together.each(end - begin, kernels::SetNumbers<T>{environment_.gradient + begin, T(0)});
-    }
-    together.name("sums");
-    T* to = environment_.sums;
-    for (const auto& [name, v] : program_.sums) {
-        together.each(program_.info(v).columns, kernels::CopyNumbers<T>{pointer(v), to});
-        to += program_.info(v).columns;
-    }
-    list_.append_wave(together.take());
-    part_end_ = list_.size();
-}
-
-template <class T>
-void DeviceExecutor<T>::run_nodes(std::size_t first, std::size_t last,
-                                  const device::DeviceExchange& exchange) {
-    const auto end_of = [&](std::size_t nodes) {
-        if (nodes == 0) {
-            return std::size_t{0};
-        }
-        check(nodes == program_.part_nodes || nodes == program_.nodes.size(),
-              "nodes {} to {} of a program on a device: it runs whole, or up to the border of its part",
-              first, last);
-        return nodes == program_.part_nodes ? part_end_ : list_.size();
+void DeviceExecutor<T>::run_nodes(std::size_t first, std::size_t last, const device::DeviceExchange& exchange,
+                                  const Ready& ready) {
+    const auto is_border = [&](std::size_t nodes) {
+        return nodes == 0 || nodes == program_.part_nodes || nodes == program_.nodes.size();
     };
-    backend_.run(list_, end_of(first), end_of(last), exchange);
+    check(is_border(first) && is_border(last),
+          "nodes {} to {} of a program on a device: it runs whole, or up to the border of its part", first,
+          last);
+    std::size_t at = first == 0 ? 0 : part_end_;
+    if (first == 0) {
+        for (const Bucket& bucket : buckets_) {
+            backend_.run(list_, at, bucket.after, exchange);
+            at = bucket.after;
+            backend_.beside([&](void*) {
+                backend_.run(bucket.list, 0, bucket.list.size(), {});
+                if (ready) {
+                    ready(bucket.ranges);
+                }
+            });
+        }
+        backend_.run(list_, at, part_end_, exchange);
+        at = part_end_;
+        backend_.meet();
+    }
+    if (last == program_.nodes.size()) {
+        backend_.run(list_, at, list_.size(), exchange);
+    }
+}
+
+template <class T>
+std::vector<const device::LaunchList*> DeviceExecutor<T>::lists() const {
+    std::vector<const device::LaunchList*> all{&list_};
+    for (const Bucket& bucket : buckets_) {
+        all.push_back(&bucket.list);
+    }
+    return all;
 }
 
 template <class T>

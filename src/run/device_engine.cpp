@@ -35,6 +35,25 @@ void append_norm(device::LaunchList& list, DeviceMemory& memory, const T* x, Ind
     list.each(1, kernels::LaneTotals<double, kernels::PutNorm>{partial, parts, 1, {norm}});
 }
 
+// Gradients whose sums over the ranks are asked for at once, while others are still to be made.
+constexpr Index bucket_elements = Index{1} << 18;
+
+// Leaves of `from` what is not in r, which lies within one of its ranges.
+void take_out(const std::pair<Index, Index>& r, std::vector<std::pair<Index, Index>>& from) {
+    const auto found =
+        std::ranges::find_if(from, [&](const auto& f) { return f.first <= r.first && r.second <= f.second; });
+    const auto [begin, end] = *found;
+    const auto at = from.erase(found);
+    std::vector<std::pair<Index, Index>> left;
+    if (begin < r.first) {
+        left.emplace_back(begin, r.first);
+    }
+    if (r.second < end) {
+        left.emplace_back(r.second, end);
+    }
+    from.insert(at, left.begin(), left.end());
+}
+
 } // namespace
 
 template <class T>
@@ -74,6 +93,7 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
                              .control = block_->template on_device<T>(block_->controls_at),
                              .commits_state = true,
                              .precision = settings.precision,
+                             .bucket_elements = communicator.size() > 1 ? bucket_elements : 0,
                              .stored = std::move(stored)});
     for (Index s = 0; s < network.sites(); ++s) {
         gates_.push_back(network.gate_offset(s));
@@ -185,9 +205,16 @@ void DeviceEngine<T>::record_task_norms() {
 }
 
 template <class T>
+std::vector<const device::LaunchList*> DeviceEngine<T>::lists() const {
+    std::vector<const device::LaunchList*> all = executor_->lists();
+    all.insert(all.end(), {&before_, &tasks_, &after_});
+    return all;
+}
+
+template <class T>
 std::map<std::string, long> DeviceEngine<T>::launches() const {
     std::map<std::string, long> counts;
-    for (const device::LaunchList* list : {&before_, &executor_->list(), &tasks_, &after_}) {
+    for (const device::LaunchList* list : lists()) {
         for (const device::Launch& launch : list->launches()) {
             ++counts[launch.name];
         }
@@ -198,17 +225,20 @@ std::map<std::string, long> DeviceEngine<T>::launches() const {
 template <class T>
 long DeviceEngine<T>::stages() const {
     long waves = 0;
-    for (const device::LaunchList* list : {&before_, &executor_->list(), &tasks_, &after_}) {
+    for (const device::LaunchList* list :
+         {&before_, &executor_->list(), &tasks_, &after_}) { // buckets: beside
         waves += static_cast<long>(list->waves());
     }
     return waves;
 }
 
-// Adds up the devices of all ranks; the last number counts the ranks that want to stop.
+// Adds up the devices of all ranks: these numbers.
 template <class T>
-void DeviceEngine<T>::reduce() {
+void DeviceEngine<T>::reduce(const std::vector<Range>& ranges) {
     if (communicator_.size() > 1) {
-        sums_->sum(reduced_.data(), length_, order_);
+        for (const auto& [begin, end] : ranges) {
+            sums_->sum(reduced_.data() + begin, end - begin, order_);
+        }
     }
 }
 
@@ -238,8 +268,14 @@ void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Co
     };
     const auto body = [&] {
         backend_.run(before_, 0, before_.size(), {});
-        executor_->run_nodes(0, program.part_nodes, exchange_);
-        reduce();
+        std::vector<Range> rest_of_it{{0, length_}}; // the last number counts the ranks that want to stop
+        executor_->run_nodes(0, program.part_nodes, exchange_, [&](const std::vector<Range>& ranges) {
+            reduce(ranges);
+            for (const Range& r : ranges) {
+                take_out(r, rest_of_it);
+            }
+        });
+        reduce(rest_of_it);
         if (!measures) {
             rest();
         }

@@ -69,7 +69,9 @@ public:
         return n;
     }
 
-    StepNumbers device(bool descending = false) {
+    // bucket_elements: gradients made beside the rest as soon as there are so many; every number is then
+    // doubled where it is ready, once, as a sum over two equal devices would.
+    StepNumbers device(bool descending = false, Index bucket_elements = 0, bool part_only = false) {
         const auto backend = device::make_emulation(descending);
         StepNumbers n = empty();
         const auto loaded = [&](const std::vector<double>& values) {
@@ -92,9 +94,17 @@ public:
                                          .sums = sums.data(),
                                          .state = now.data(),
                                          .next_state = next.data(),
-                                         .control = controls.data()});
+                                         .control = controls.data(),
+                                         .bucket_elements = bucket_elements});
         executor.load(part);
-        executor.run();
+        buckets = 0;
+        const Program& p = executor.program();
+        executor.run_nodes(0, part_only ? p.part_nodes : p.nodes.size(), {}, [&](const auto& ranges) {
+            ++buckets;
+            for (const auto& [begin, end] : ranges) {
+                std::for_each(gradient.data() + begin, gradient.data() + end, [](double& g) { g *= 2; });
+            }
+        });
         launches = executor.list().size();
         waves = executor.list().waves();
         EXPECT_EQ(unlisted(executor.list()), std::set<std::string>{});
@@ -103,7 +113,7 @@ public:
         sums.store(n.sums);
         next.store(n.state);
         for (const auto& [name, v] : program.outputs) {
-            if (name.starts_with(methods::added_loss)) {
+            if (name.starts_with(methods::added_loss) && !part_only) {
                 n.added.emplace_back(name, executor.value(v)[0]);
             }
         }
@@ -115,6 +125,7 @@ public:
     std::vector<double> trained, state, control;
     BatchPart<double> part;
     std::size_t launches = 0, waves = 0;
+    int buckets = 0;
 
 private:
     static std::vector<std::string> keys_of(const Combination& c) {
@@ -144,6 +155,23 @@ void compare(const std::string& what, const std::vector<double>& device, const s
 
 class DeviceStep : public testing::TestWithParam<Combination> {};
 
+// What is told to be ready is what it will be, and none of it is told twice.
+void expect_buckets_are_ready(StepOnDevice& step) {
+    const StepNumbers at_the_end = step.device(false, 0, true);
+    const StepNumbers bucketed = step.device(false, 40, true);
+    EXPECT_GT(step.buckets, 0);
+    std::size_t doubled = 0;
+    for (std::size_t i = 0; i < at_the_end.gradient.size(); ++i) {
+        const double g = at_the_end.gradient[i];
+        const bool twice = bucketed.gradient[i] == 2 * g && g != 0;
+        ASSERT_TRUE(twice || bucketed.gradient[i] == g)
+            << i << ": " << bucketed.gradient[i] << ", alone " << g;
+        doubled += twice ? 1 : 0;
+    }
+    EXPECT_GE(doubled, 20U);
+    EXPECT_EQ(bucketed.sums, at_the_end.sums);
+}
+
 void expect_same_step(StepOnDevice& step) {
     const StepNumbers host = step.host();
     const StepNumbers device = step.device();
@@ -160,6 +188,7 @@ void expect_same_step(StepOnDevice& step) {
     ASSERT_EQ(backwards.sums, device.sums);
     ASSERT_EQ(backwards.state, device.state);
     compare("gradient", device.gradient, host.gradient);
+    expect_buckets_are_ready(step);
     compare("extra gradient", device.extra, host.extra);
     compare("sums", device.sums, host.sums);
     compare("buffers", device.state, host.state);

@@ -8,6 +8,7 @@
 #include "tether/program/device_schedule.hpp"
 #include "tether/program/executor.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -27,6 +28,9 @@ struct DeviceEnvironment {
     const T* control = nullptr;
     bool commits_state = true;
     kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // of matrix products
+    // Gradients of weights are made, beside what else there is to do, as soon as there are so many of them
+    // that can be; 0: all of them at the end of the part.
+    Index bucket_elements = 0;
     // The first number of a value goes there after the last node.
     std::vector<std::pair<Value, double*>> stored = {};
 };
@@ -42,15 +46,22 @@ public:
     void reserve(Index lanes, const std::array<Index, axis_count>& rows);
     // Copies a part to the device; the part may change as soon as this returns.
     void load(const BatchPart<T>& part);
+    // [begin, end) of the numbers from DeviceEnvironment::gradient on.
+    using Range = std::pair<Index, Index>;
+    // Called for each bucket, beside the rest of the part: these gradients are there.
+    using Ready = std::function<void(const std::vector<Range>&)>;
     // Nodes [first, last): whole program, or up to one of its borders. Where the last node of the part is
     // among them, elements that no node writes are zeroed and the sums are copied.
-    void run_nodes(std::size_t first, std::size_t last, const device::DeviceExchange& exchange = {});
+    void run_nodes(std::size_t first, std::size_t last, const device::DeviceExchange& exchange = {},
+                   const Ready& ready = {});
     void run(const device::DeviceExchange& exchange = {}) { run_nodes(0, program_.nodes.size(), exchange); }
 
     // Of the last run; waits for the device.
     [[nodiscard]] std::vector<T> value(Value v) const;
 
     [[nodiscard]] const device::LaunchList& list() const { return list_; }
+    // The same, then those of the buckets.
+    [[nodiscard]] std::vector<const device::LaunchList*> lists() const;
     [[nodiscard]] std::size_t arena_bytes() const {
         return static_cast<std::size_t>(arena_.size()) * sizeof(T);
     }
@@ -68,6 +79,10 @@ private:
     [[nodiscard]] std::vector<device::Launch> launches_of(std::size_t n, DeviceMemory& memory,
                                                           DeferredSums<T>* deferred) const;
     void record_stages(const std::vector<DeviceStage>& stages, std::size_t part_stages);
+    [[nodiscard]] std::vector<std::vector<std::size_t>>
+    waiting_by_stage(const std::vector<DeviceStage>& stages, std::size_t part_stages) const;
+    [[nodiscard]] std::vector<std::vector<Range>> gradient_ranges() const;
+    void record_gradients(DeferredSums<T>& deferred, device::LaunchList& list);
     void record_end_of_part(DeferredSums<T>& deferred);
     void record_stored();
     [[nodiscard]] std::vector<device::Launch> as_one(const std::vector<device::Launch>& launches);
@@ -86,6 +101,15 @@ private:
     std::vector<Index> place_;
     device::LaunchList list_;
     std::size_t part_end_ = 0; // of the launches of the part
+    // Gradients that are made beside the launches of list_ that follow `after`.
+    struct Bucket {
+        std::size_t after = 0;
+        std::vector<Range> ranges;
+        device::LaunchList list;
+    };
+    std::vector<Bucket> buckets_;
+    std::vector<bool> alone_; // per node: writes_gradients_alone()
+    std::vector<DeviceWork> work_;
     long recordings_ = 0;
 };
 

@@ -64,6 +64,7 @@ public:
         kept_used_ += bytes;
         return kept_.size() < kept_used_ ? nullptr : reinterpret_cast<X*>(kept_.data() + at);
     }
+    [[nodiscard]] bool dry() const { return dry_; }
     void next_stage() { used_ = 0; }
     // Whether memory had to grow: record again.
     bool settle() {

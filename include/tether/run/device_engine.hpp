@@ -52,7 +52,9 @@ private:
     void fetch() override;
     void record();
     void record_task_norms();
-    void reduce();
+    using Range = typename DeviceExecutor<T>::Range;
+    void reduce(const std::vector<Range>& ranges);
+    [[nodiscard]] std::vector<const device::LaunchList*> lists() const;
     void read_sites_of_results();
 
     device::Backend& backend_;
