@@ -20,7 +20,7 @@ namespace tether::device {
 namespace {
 
 constexpr Index each_threads = 256;
-constexpr std::size_t most_resolved = 64;
+constexpr std::size_t most_resolved = 1024;
 constexpr Index most_blocks = std::numeric_limits<std::int32_t>::max(); // kernels stride over the rest
 
 class CudaBackend final : public Backend {
@@ -155,6 +155,7 @@ public:
 
     void run(const LaunchList& list, std::size_t first, std::size_t last,
              const DeviceExchange& exchange) override {
+        forget_if_many();
         const bool exchanges = exchange && exchange.in_graph;
         const auto is_border = [&](std::size_t i) {
             return exchange && !exchange.in_graph && list.launches()[i].shape == Launch::Shape::exchange;
@@ -179,6 +180,7 @@ public:
         }
     }
     void run_together(std::span<const BatchedRange> ranges) override {
+        forget_if_many();
         // In whatever order members come, the same lists are the same work.
         ranges_.assign(ranges.begin(), ranges.end());
         std::ranges::sort(ranges_, {}, [](const BatchedRange& r) { return r.list->version(); });
@@ -337,13 +339,24 @@ private:
             made.memory = static_cast<std::byte*>(allocate(waves.bytes.size()));
             to_device(made.memory, waves.bytes.data(), waves.bytes.size());
         }
-        if (resolved_.size() >= most_resolved) { // versions only grow: the first is the oldest
-            if (resolved_.begin()->second.memory != nullptr) {
-                release(resolved_.begin()->second.memory);
-            }
-            resolved_.erase(resolved_.begin());
-        }
         return resolved_[key_] = std::move(made);
+    }
+    // Of lists that came and went: everything goes at once, with the graphs that point to it, when nobody is
+    // in the middle of a list.
+    void forget_if_many() {
+        if (resolved_.size() < most_resolved || graphs_->inside()) {
+            return;
+        }
+        for (const Stream stream : streams_) {
+            made("cudaStreamSynchronize", calls_->wait_for_stream(stream));
+        }
+        graphs_->clear();
+        for (const auto& [key, resolved] : resolved_) {
+            if (resolved.memory != nullptr) {
+                release(resolved.memory);
+            }
+        }
+        resolved_.clear();
     }
     static std::pair<unsigned, unsigned> geometry(const KernelGroup& group) {
         const bool team = group.first.shape == Launch::Shape::team;
@@ -370,7 +383,9 @@ private:
                 }
                 continue;
             }
-            const std::size_t branches = std::min(wave.size() - 1, stream_count - first_branch);
+            // What runs on the side has no branches of its own: those of the main stream would make it wait.
+            const std::size_t branches =
+                current_ == streams_[side] ? 0 : std::min(wave.size() - 1, stream_count - first_branch);
             if (branches > 0) {
                 made("cudaEventRecord", calls_->record(events_[wave_fork], current_));
             }

@@ -81,11 +81,16 @@ public:
     }
     void run_together(std::span<const BatchedRange> ranges) override {
         check_same_launches(ranges);
-        for (std::size_t i = 0; i < ranges.front().last - ranges.front().first; ++i) {
-            for (const BatchedRange& r : ranges) {
-                const Launch& launch = r.list->launches()[r.first + i];
-                if (launch.emulate != nullptr) {
-                    launch.emulate(launch, descending_);
+        const BatchedRange& one = ranges.front();
+        for (std::size_t begin = one.first, end = begin; begin < one.last; begin = end) {
+            end = one.list->wave_end(begin, one.last);
+            for (std::size_t i = begin; i < end; ++i) {
+                const std::size_t at = (descending_ ? end - 1 - (i - begin) : i) - one.first;
+                for (const BatchedRange& r : ranges) {
+                    const Launch& launch = r.list->launches()[r.first + at];
+                    if (launch.emulate != nullptr) {
+                        launch.emulate(launch, descending_);
+                    }
                 }
             }
         }

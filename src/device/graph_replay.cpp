@@ -23,12 +23,15 @@ private:
 
 } // namespace
 
-GraphReplay::~GraphReplay() {
+GraphReplay::~GraphReplay() { clear(); }
+
+void GraphReplay::clear() {
     for (auto& [key, work] : works_) {
         if (work.graph != nullptr) {
             calls_.end_graph_run(work.graph);
         }
     }
+    works_.clear();
 }
 
 void GraphReplay::refuse(const char* call) const {

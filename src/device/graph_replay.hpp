@@ -39,6 +39,9 @@ public:
     // Does the work by body() or by its graph. Inside another run(): by body(), as part of that.
     Done run(const Key& key, Stream stream, const std::function<void()>& body);
     [[nodiscard]] bool capturing() const { return capturing_; }
+    [[nodiscard]] bool inside() const { return inside_; } // a run()
+    // Ends all graphs; not inside a run.
+    void clear();
     // Error(device) while capturing: `call` cannot be part of a graph.
     void refuse(const char* call) const;
 

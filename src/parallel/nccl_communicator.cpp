@@ -33,7 +33,7 @@ public:
     NcclCommunicator(std::unique_ptr<NcclCalls> calls, Communicator& ranks, device::Backend& backend,
                      const DeviceCommunicatorOptions& options)
         : calls_(std::move(calls)), backend_(backend), options_(options), rank_(ranks.rank()),
-          size_(ranks.size()), exceptions_(std::uncaught_exceptions()), scratch_(backend) {
+          size_(ranks.size()), exceptions_(std::uncaught_exceptions()) {
         int number = 0;
         made("ncclGetVersion", calls_->version(number));
         describe(number, ranks);
@@ -101,6 +101,13 @@ private:
         int partner;
         std::size_t give, keep, count_given, count_kept; // first entries, numbers of entries
         device::LaunchList add;                          // empty on the way back
+    };
+    // What sums on one stream need: those of two streams run at the same time.
+    struct Workspace {
+        explicit Workspace(device::Backend& backend) : scratch(backend) {}
+        device::Buffer<std::byte> scratch;
+        const std::byte* scratch_of_plans = nullptr;
+        std::map<std::tuple<const void*, std::size_t, std::size_t>, std::vector<Level>> levels;
     };
 
     void describe(int number, Communicator& ranks) {
@@ -178,11 +185,12 @@ private:
     void sum_by_tree(T* values, std::size_t count) {
         check(is_power_of_two(size_),
               "sums in the order of the tree over {} devices, expected a power of two", size_);
-        std::vector<Level>& levels = levels_[{values, count, sizeof(T)}];
+        Workspace& w = workspaces_.try_emplace(backend_.stream(), backend_).first->second;
+        std::vector<Level>& levels = w.levels[{values, count, sizeof(T)}];
         if (levels.empty()) {
-            plan(values, count, levels);
+            plan(values, count, w, levels);
         }
-        T* taken = reinterpret_cast<T*>(scratch_.data());
+        T* taken = reinterpret_cast<T*>(w.scratch.data());
         for (const Level& level : levels) {
             T* to = level.add.size() > 0 ? taken : values + level.keep;
             made("ncclGroupStart", calls_->begin_group());
@@ -202,15 +210,15 @@ private:
     // As tree_exchange.hpp. On the way down `keep` is a half of what this rank holds; on the way back it is
     // what the partner has.
     template <class T>
-    void plan(T* values, std::size_t count, std::vector<Level>& levels) {
-        scratch_.require(static_cast<Index>(count * sizeof(T))); // grows: earlier plans must be made anew
-        if (scratch_of_plans_ != scratch_.data()) {
-            scratch_of_plans_ = scratch_.data();
-            for (auto& [key, old] : levels_) {
+    void plan(T* values, std::size_t count, Workspace& w, std::vector<Level>& levels) {
+        w.scratch.require(static_cast<Index>(count * sizeof(T))); // grows: earlier plans must be made anew
+        if (w.scratch_of_plans != w.scratch.data()) {
+            w.scratch_of_plans = w.scratch.data();
+            for (auto& [key, old] : w.levels) {
                 old.clear();
             }
         }
-        const T* taken = reinterpret_cast<const T*>(scratch_.data());
+        const T* taken = reinterpret_cast<const T*>(w.scratch.data());
         const auto add = [&](Level& level, int distance) {
             level.add.name("tree");
             level.add.each(static_cast<Index>(level.count_kept),
@@ -247,9 +255,7 @@ private:
     int rank_, size_, exceptions_;
     std::string description_;
     NcclComm comm_ = nullptr;
-    device::Buffer<std::byte> scratch_;
-    const std::byte* scratch_of_plans_ = nullptr;
-    std::map<std::tuple<const void*, std::size_t, std::size_t>, std::vector<Level>> levels_;
+    std::map<void*, Workspace> workspaces_; // by stream
 
     std::mutex mutex_; // of the monitor
     std::condition_variable changed_;

@@ -229,13 +229,15 @@ void DeviceExecutor<T>::record_stages(const std::vector<DeviceStage>& stages, st
     }
 }
 
-// Per node of the part that alone touches its gradients, where they lie.
+// Per node of the part, where the gradients lie that it writes.
 template <class T>
 auto DeviceExecutor<T>::gradient_ranges() const -> std::vector<std::vector<Range>> {
     std::vector<std::vector<Range>> ranges(program_.nodes.size());
     for (std::size_t n = 0; n < program_.part_nodes; ++n) {
         for (const Value v : program_.nodes[n].out) {
-            if (alone_[n] && v.valid()) {
+            const bool gradient = v.valid() && (program_.info(v).kind == ValueKind::gradient ||
+                                                program_.info(v).kind == ValueKind::extra_gradient);
+            if (gradient) {
                 const ValueInfo& i = program_.info(v);
                 const Index begin = pointer(v) - environment_.gradient;
                 ranges[n].emplace_back(begin, begin + i.columns * i.extent.times);

@@ -112,7 +112,10 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
 
 template <class T>
 DeviceEngine<T>::~DeviceEngine() {
-    backend_.synchronise(); // nothing may still use the memory that is about to go
+    try {
+        backend_.synchronise(); // nothing may still use the memory that is about to go
+    } catch (const Error&) {    // a device that failed has been reported
+    }
     backend_.release_staging(results_on_host_);
 }
 

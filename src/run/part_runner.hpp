@@ -73,7 +73,12 @@ public:
                                                                              .state = state_.data(),
                                                                              .control = control_.data()});
     }
-    ~DevicePartRunner() override { backend_.synchronise(); }
+    ~DevicePartRunner() override {
+        try {
+            backend_.synchronise(); // nothing may still use the memory that is about to go
+        } catch (const Error&) {    // a device that failed has been reported
+        }
+    }
     void use(const EvaluationNumbers<T>& numbers) override {
         parameters_.load(numbers.parameters);
         state_.load(numbers.state);

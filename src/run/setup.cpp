@@ -108,8 +108,8 @@ double Setup::evaluation_factor_of(std::span<const Index> samples) const {
 }
 
 Index Setup::evaluation_chunk(bool on_device) const {
-    const Index usual = on_device ? 1000 // enough to fill one
-                                  : 50;  // small enough that a chunk's activations stay near the core
+    const Index usual = on_device ? 200 // enough to fill one, few enough for its memory and for many ranks
+                                  : 50; // small enough that a chunk's activations stay near the core
     const bool whole = std::ranges::any_of(field_numbers(set, network->training()), [&](int number) {
         return number >= 0 && set.fields[static_cast<std::size_t>(number)].over_batch_maximum;
     });

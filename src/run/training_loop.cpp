@@ -82,11 +82,11 @@ public:
                 evaluate();
             }
             if (step_ < total_ && !stop && checkpoint_is_due()) {
-                stops_next_ = settle();
-                checkpoint();
+                checkpoint_within();
             }
             report_.times[8] = since(start);
-            clock_.step_took(report_.times[8]);
+            clock_.step_took(report_.times[8] *
+                             (engine_.result_is_late() ? 1.5 : 1)); // one more is under way
         }
         return finish();
     }
@@ -169,7 +169,7 @@ private:
         const std::span<const Index> samples = order_.batch(step_);
         filler_.begin(step_, samples);
         engine_.compute(fill_, setup_.loss_factor_of(samples), control_);
-        if (settle() || stops_next_) { // only now: other ranks learn it after they have begun this step
+        if (settle()) {
             return false;
         }
         if (!reports_first) {
@@ -197,19 +197,32 @@ private:
         return since(mark);
     }
 
-    // Takes the result of the last update, if it was not taken yet; whether that step is to be the last.
+    // Looks at the result of the last update, if nobody has yet: whether that step is to be the last. All
+    // ranks do so at the same place, as what a result says may end the training.
     bool settle() {
-        if (!pending_) {
+        take_result();
+        if (!taken_) {
             return false;
         }
-        const Pending last = *pending_;
-        pending_.reset();
-        const StepResult result = engine_.result();
+        const auto [last, result] = *taken_;
+        taken_.reset();
         check(result.finite, ExitCode::numbers,
               "step {}: loss {} and gradient norm {}, expected finite numbers; smaller learning rates "
               "(primal.lr = {}, "
               "dual.lr) or clipping (primal.clip_norm) may help",
               last.step, result.loss, result.gradient_norm, last.learning_rate);
+        return result.stop;
+    }
+
+    // For the report; nothing is concluded from it yet.
+    void take_result() {
+        if (!pending_) {
+            return;
+        }
+        const Pending last = *pending_;
+        pending_.reset();
+        const StepResult result = engine_.result();
+        taken_.emplace(last, result);
         const StepTimes& t = last.times;
         report_.has_result = true;
         report_.epoch = static_cast<double>(last.step + 1) / static_cast<double>(order_.steps_per_epoch());
@@ -218,7 +231,6 @@ private:
         report_.gradient_norm = result.gradient_norm;
         const double whole = report_.times[8];
         report_.times = {t.data, t.forward, t.backward, t.reduce, t.optimise, last.coordinator, 0, 0, whole};
-        return result.stop;
     }
 
     void evaluate() {
@@ -317,6 +329,17 @@ private:
         report_.times[7] += since(mark);
     }
 
+    // Between two steps, on this rank alone: clocks differ.
+    void checkpoint_within() {
+        if (link_ != nullptr) {
+            take_result();
+            if (taken_ && !taken_->second.finite) {
+                return; // told by all ranks in the next step
+            }
+        }
+        checkpoint();
+    }
+
     [[nodiscard]] bool checkpoint_is_due() const {
         const bool by_time =
             job_.log.checkpoint_every_s > 0 && since(last_checkpoint_) >= job_.log.checkpoint_every_s;
@@ -372,7 +395,7 @@ private:
     JobClock clock_;
     StepReport report_;
     std::optional<Pending> pending_;
-    bool stops_next_ = false;
+    std::optional<std::pair<Pending, StepResult>> taken_;
     std::vector<double> message_;
     FaultInjection fault_ = FaultInjection::from_environment();
     Clock::time_point started_, last_checkpoint_;

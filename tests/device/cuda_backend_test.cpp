@@ -1,8 +1,7 @@
 // The backend of a CUDA device on a fake of its calls: order of copies and lists, graphs, counts, and what
 // every failing call ends in.
-#include "fake_cuda.hpp"
+#include "cuda_fixture.hpp"
 
-#include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
 
 #include <gtest/gtest.h>
@@ -11,68 +10,6 @@
 
 namespace tether::test {
 namespace {
-
-using device::Backend;
-using device::LaunchList;
-
-// x[i] = 2 x[i] + y[i]
-struct Double {
-    double* x;
-    const double* y;
-    void operator()(Index i) const { x[i] = 2 * x[i] + y[i]; }
-};
-// y = sum of the block's x, in two phases.
-struct SumBlock {
-    static constexpr int threads = 32;
-    struct Shared {
-        double part[threads];
-    };
-    struct Local {};
-    const double* x;
-    double* y;
-    [[nodiscard]] Index phases(Index) const { return 2; }
-    void phase(Index p, Index block, int thread, Shared& shared, Local&) const {
-        if (p == 0) {
-            shared.part[thread] = x[block * threads + thread];
-        } else if (thread == 0) {
-            y[block] = 0;
-            for (const double part : shared.part) {
-                y[block] += part;
-            }
-        }
-    }
-};
-struct Unknown {
-    void operator()(Index) const {}
-};
-
-device::Launchers launchers() {
-    static const int kernel = 0;
-    return {{typeid(Double), {&kernel, &kernel}}, {typeid(SumBlock), {&kernel, &kernel}}};
-}
-
-struct Device {
-    explicit Device(unsigned seed = 1) {
-        machine->seed = seed;
-        auto made = std::make_unique<FakeCuda>(machine);
-        cuda = made.get();
-        backend = device::make_cuda(std::move(made), 0, launchers());
-    }
-    std::shared_ptr<FakeMachine> machine = std::make_shared<FakeMachine>();
-    FakeCuda* cuda = nullptr;
-    std::unique_ptr<Backend> backend;
-};
-
-std::string message_of(const std::function<void()>& work, ExitCode code = ExitCode::device) {
-    try {
-        work();
-    } catch (const Error& error) {
-        EXPECT_EQ(error.code(), code);
-        return error.what();
-    }
-    ADD_FAILURE() << "no error";
-    return {};
-}
 
 TEST(CudaBackend, batches_travel_beside_the_work_and_none_is_lost_or_early) {
     for (unsigned seed = 1; seed <= 40; ++seed) {

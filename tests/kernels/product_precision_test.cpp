@@ -7,8 +7,9 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
-#include <cstring>
+#include <cstdint>
 #include <limits>
 #include <random>
 #include <vector>
@@ -32,7 +33,10 @@ TEST(Rounded, keeps_what_fits_and_goes_to_the_nearest) {
     EXPECT_EQ(rounded<bf16>(1.0F + 0x1p-8F), 1.0F);
     EXPECT_EQ(rounded<bf16>(1.0F + 0x1p-7F), 1.0F + 0x1p-7F);
     EXPECT_EQ(rounded<tf32>(rounded<bf16>(0.3F)), rounded<bf16>(0.3F));
-    EXPECT_FALSE(std::isfinite(rounded<bf16>(std::numeric_limits<float>::quiet_NaN())));
+    for (const std::uint32_t nan : {0x7FFFFFFFU, 0xFFFFFFFFU, 0x7F800001U, 0x7FC00000U}) {
+        EXPECT_TRUE(std::isnan(rounded<tf32>(std::bit_cast<float>(nan))));
+        EXPECT_TRUE(std::isnan(rounded<bf16>(std::bit_cast<float>(nan))));
+    }
     EXPECT_EQ(rounded<ProductPrecision::exact>(0.3F), 0.3F);
 }
 

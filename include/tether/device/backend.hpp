@@ -68,7 +68,7 @@ public:
     // Launches [first, last) of a list. A list that has run twice unchanged may be captured and replayed.
     virtual void run(const LaunchList& list, std::size_t first, std::size_t last,
                      const DeviceExchange& exchange) = 0;
-    // Recordings of the same program (replica_group.hpp), launch by launch over all of them.
+    // Recordings of the same program (replica_group.hpp), wave by wave over all of them.
     virtual void run_together(std::span<const BatchedRange> ranges) = 0;
     // Runs body; where the device has graphs, the third call with the same version captures what body asks
     // for (lists, exchanges, beside, meet; copies and memory are refused) and from the fourth on the graph

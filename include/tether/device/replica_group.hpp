@@ -19,8 +19,8 @@ public:
     ReplicaGroup& operator=(const ReplicaGroup&) = delete;
 
     // The backend of one more replica. All are to be made before any of them runs a list. A run waits until
-    // all members still there run theirs; a member leaves when it is destroyed. Recordings of the same program
-    // run together, others one after the other.
+    // all members still there run theirs; a member leaves when it is destroyed. Recordings of the same
+    // program run together, others one after the other.
     [[nodiscard]] std::unique_ptr<Backend> member();
 
 private:

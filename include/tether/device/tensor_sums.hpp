@@ -18,7 +18,7 @@ namespace tether::device {
 
 enum class ProductPrecision : std::uint8_t { exact, tf32, bf16 };
 
-// To the nearest, ties to even.
+// To the nearest, ties to even; what is no number stays what it is.
 template <ProductPrecision precision>
 TETHER_HD inline float rounded(float x) {
     if constexpr (precision == ProductPrecision::exact) {
@@ -31,6 +31,9 @@ TETHER_HD inline float rounded(float x) {
 #else
         const auto bits = std::bit_cast<std::uint32_t>(x);
 #endif
+        if ((bits & 0x7FFFFFFFU) > 0x7F800000U) { // not a number: a carry could make it one
+            return x;
+        }
         const std::uint32_t up = (bits + (low >> 1) + ((bits >> dropped) & 1)) & ~low;
 #if defined(__CUDA_ARCH__)
         return __uint_as_float(up);
@@ -51,6 +54,7 @@ public:
     TETHER_HD void add(const float (&a)[depth][rows], const float (&b)[depth][columns], int thread) {
 #if defined(TETHER_TENSOR_CORES)
         using namespace nvcuda;
+        __syncwarp();
         begin();
         wmma::fragment<wmma::matrix_a, 16, 16, 8, wmma::precision::tf32, wmma::col_major> left;
         wmma::fragment<wmma::matrix_b, 16, 16, 8, wmma::precision::tf32, wmma::row_major> right;
@@ -75,6 +79,7 @@ public:
     TETHER_HD void deposit(float (&tile)[rows][columns], int thread) {
 #if defined(TETHER_TENSOR_CORES)
         using namespace nvcuda;
+        __syncwarp();
         begin();
         for (int f = 0; f < 2; ++f) {
             wmma::store_matrix_sync(&tile[row_of(thread)][column_of(thread) + 16 * f], sums_[f], columns,

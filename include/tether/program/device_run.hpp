@@ -3,6 +3,7 @@
 // launches hold pointers to what changes (rows, fields, controls), never its values.
 #pragma once
 
+#include "tether/core/error.hpp"
 #include "tether/core/types.hpp"
 #include "tether/device/backend.hpp"
 #include "tether/kernels/batch_rows.hpp"
@@ -150,6 +151,9 @@ struct DeviceRun {
     }
     template <class G>
     void wide_numbers(Extent extent, Index capacity, Index columns, const G& g) const {
+        check(capacity * columns < (Index{1} << 32), ExitCode::device,
+              "a value of {} rows of {} numbers: a device counts them in 32 bits; smaller batches are needed",
+              capacity, columns);
         by_rows(extent, capacity, columns,
                 kernels::PerNumber<G>{rows(extent), static_cast<std::uint32_t>(columns), g});
     }

@@ -28,7 +28,8 @@ struct EngineSettings {
     kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // on a device
 };
 
-// Seconds this rank spent, the slowest thread of each phase.
+// Seconds this rank spent, the slowest thread of each phase; with a device, seconds it took to give it the
+// work.
 struct StepTimes {
     double data = 0, forward = 0, backward = 0, reduce = 0, optimise = 0;
 };

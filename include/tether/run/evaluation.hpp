@@ -1,6 +1,7 @@
-// Loss and equivariance error of a network on a split. The split is cut into chunks of fixed size;
-// chunks are spread over ranks and threads (or each rank's device takes them one by one) and their sums
-// added in the order of the chunks, so that the figures are the same for any number of ranks and threads.
+// Loss and equivariance error of a network on a split. The split is cut into chunks of a size fixed for cores
+// and for devices (so that figures of the two differ by rounding); chunks are spread over ranks and threads
+// (or each rank's device takes them one by one) and their sums added in the order of the chunks, so that the
+// figures are the same for any number of ranks and threads.
 #pragma once
 
 #include "tether/device/backend.hpp"

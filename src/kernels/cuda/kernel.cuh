@@ -24,7 +24,7 @@ template <class F>
 __device__ void do_team(const F& f, const Index blocks) {
     using Shared = typename F::Shared;
     static_assert(sizeof(Shared) <= 48 * 1024 && std::is_trivially_copyable_v<Shared>);
-    __shared__ alignas(16) unsigned char place[sizeof(Shared)];
+    __shared__ alignas(128) unsigned char place[sizeof(Shared)]; // tensor cores ask for 32
     Shared& shared = *reinterpret_cast<Shared*>(place);
     for (Index block = blockIdx.x; block < blocks; block += gridDim.x) {
         typename F::Local local{};
