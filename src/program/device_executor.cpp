@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <span>
 #include <utility>
 
 namespace tether {
@@ -65,7 +66,7 @@ struct DeviceExecutor<T>::Layout {
     }
     template <class X>
     void put(std::size_t at, const std::vector<X>& values) {
-        std::memcpy(staging[turn] + at, values.data(), values.size() * sizeof(X));
+        std::ranges::copy(std::as_bytes(std::span(values)), staging[turn] + at);
     }
 
     device::Backend& backend;

@@ -5,8 +5,8 @@
 #include "tether/device/backend.hpp"
 #include "tether/kernels/update.hpp"
 
+#include <algorithm>
 #include <array>
-#include <cstring>
 #include <span>
 
 namespace tether::run {
@@ -46,7 +46,7 @@ struct DeviceControlBlock {
     }
     template <class X>
     void put(std::size_t at, std::span<const X> values) {
-        std::memcpy(staging[turn] + at, values.data(), values.size_bytes());
+        std::ranges::copy(std::as_bytes(values), staging[turn] + at);
     }
     void next() {
         turn = 1 - turn;

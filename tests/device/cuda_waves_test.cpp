@@ -21,6 +21,7 @@ struct Numbers {
         buffers[i].store(std::span<double>(values));
         return values.back();
     }
+    double first(std::size_t i) { return (void)last(i), values.front(); }
     std::vector<device::Buffer<double>> buffers;
     std::vector<double> values;
 };
@@ -36,7 +37,7 @@ device::Launch launch_of(Index blocks, const SumBlock& f) {
     return list.take().front();
 }
 
-// x0, x1, x2 are doubled beside each other and beside a sum into y; then x0 takes up x1, x2 and so on.
+// x0, x1, x2 are doubled beside each other and beside a sum into x3, which x4 takes up; then again.
 TEST(CudaWaves, wait_for_each_other_in_any_order_of_the_streams) {
     for (unsigned seed = 1; seed <= 40; ++seed) {
         Device d(seed);
@@ -45,12 +46,12 @@ TEST(CudaWaves, wait_for_each_other_in_any_order_of_the_streams) {
         Numbers x(b, 6, n);
         LaunchList list;
         list.append_wave({launch_of(n, Double{x[0], x[5]}), launch_of(n, Double{x[1], x[5]}),
-                          launch_of(2, SumBlock{x[4], x[3]}), launch_of(n, Double{x[2], x[5]})});
-        list.each(n, Double{x[0], x[1]});
+                          launch_of(2, SumBlock{x[5], x[3]}), launch_of(n, Double{x[2], x[5]})});
+        list.append_wave({launch_of(n, Double{x[0], x[1]}), launch_of(2, Double{x[4], x[3]})});
         list.append_wave({launch_of(n, Double{x[1], x[0]}), launch_of(2, SumBlock{x[0], x[3]})});
-        list.each(n, Double{x[2], x[1]});
+        list.append_wave({launch_of(n, Double{x[2], x[1]}), launch_of(2, Double{x[4], x[3]})});
         EXPECT_EQ(list.waves(), 4U);
-        double x0 = 1, x1 = 1, x2 = 1;
+        double x0 = 1, x1 = 1, x2 = 1, x4 = 1;
         const long before = b.counts().launches;
         for (int step = 0; step < 4; ++step) { // directly, captured, replayed
             b.run(list, 0, list.size(), {});
@@ -60,10 +61,12 @@ TEST(CudaWaves, wait_for_each_other_in_any_order_of_the_streams) {
             x0 = 2 * x0 + x1;
             x1 = 2 * x1 + x0;
             x2 = 2 * x2 + x1;
+            x4 = 2 * (2 * x4 + 32) + 32 * x0;
         }
         EXPECT_EQ(x.last(0), x0) << seed;
         EXPECT_EQ(x.last(1), x1) << seed;
         EXPECT_EQ(x.last(2), x2) << seed;
+        EXPECT_EQ(x.first(4), x4) << seed;
         EXPECT_EQ(b.counts().launches - before, 2 * 6); // doubles of a wave are one kernel
         EXPECT_EQ(b.counts().replays, 2);
     }
