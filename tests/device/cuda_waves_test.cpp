@@ -9,7 +9,7 @@ namespace tether::test {
 namespace {
 
 struct Numbers {
-    Numbers(Backend& b, std::size_t count, Index size) : values(size, 0) {
+    Numbers(Backend& b, std::size_t count, Index size) : values(static_cast<std::size_t>(size), 0) {
         for (std::size_t i = 0; i < count; ++i) {
             buffers.emplace_back(b);
             buffers.back().require(size);

@@ -3,8 +3,8 @@
 
 #include "tether/core/host_device.hpp"
 #include "tether/core/types.hpp"
-#include "tether/kernels/lane_sums.hpp"
 #include "tether/kernels/activation.hpp"
+#include "tether/kernels/lane_sums.hpp"
 
 #include <cmath>
 
@@ -250,7 +250,8 @@ struct ErrorLeaf {
         return squared ? d * d : (d < 0 ? -d : d);
     }
 };
-// The total of factor · sum over a lane: scaled lane by lane, so that it is the same on any number of devices.
+// The total of factor · sum over a lane: scaled lane by lane, so that it is the same on any number of
+// devices.
 template <class T>
 struct ScaledLaneTotal {
     const T* partial; // [lanes]
