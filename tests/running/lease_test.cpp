@@ -89,7 +89,9 @@ TEST(Lease, of_a_killed_process_is_taken_over_at_once) {
         if (reaped) {
             ASSERT_EQ(waitpid(child, &status, 0), child);
         } else {
-            std::this_thread::sleep_for(100ms);
+            siginfo_t info;
+            ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT),
+                      0); // dead, still listed
         }
         EXPECT_FALSE(lease_is_live(folder.path()));
         const auto begin = std::chrono::steady_clock::now();
