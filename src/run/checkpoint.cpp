@@ -3,6 +3,8 @@
 // as Error(storage), a whole file that does not fit as Error(data): only the first is passed over.
 #include "tether/run/checkpoint.hpp"
 
+#include "src/run/json_numbers.hpp"
+
 #include "tether/core/error.hpp"
 #include "tether/core/sha256.hpp"
 #include "tether/core/text.hpp"
@@ -208,13 +210,16 @@ Checkpoint Checkpoint::decode(std::span<const std::byte> bytes, std::string_view
     try {
         const Json content = Json::parse(text_of(body.subspan(prefix_bytes, header_bytes)));
         out.header = {content.at("job_hash"), content.at("model"), content.at("precision"),
-                      content.at("step")};
+                      whole_number(content.at("step"), origin)};
         const std::size_t start = aligned(prefix_bytes + header_bytes);
         for (const Json& item : content.at("sections")) {
             const std::string name = item.at("name");
             const Element element = element_of(item.at("type"), origin);
-            std::vector<Index> shape = item.at("shape");
-            const std::size_t offset = item.at("offset");
+            std::vector<Index> shape;
+            for (const Json& size : item.at("shape")) {
+                shape.push_back(whole_number(size, origin));
+            }
+            const auto offset = static_cast<std::size_t>(whole_number(item.at("offset"), origin, 0));
             const Index values = volume(shape);
             const std::size_t room = start <= body.size() && offset <= body.size() - start
                                          ? (body.size() - start - offset) / element_bytes(element)

@@ -2,6 +2,7 @@
 // no longer lists. A kill between any two leaves at least the newest two good files.
 #include "tether/run/checkpoint_folder.hpp"
 
+#include "src/run/json_numbers.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
 #include "tether/core/sha256.hpp"
@@ -98,7 +99,7 @@ std::vector<CheckpointFolder::Entry> CheckpointFolder::read_manifest() const {
         check(whole.at("sha256") == sha256_of(content.dump()), ExitCode::data, "its checksum does not agree");
         std::vector<Entry> out;
         for (const Json& item : content.at("checkpoints")) {
-            out.push_back({item.at("file"), item.at("step"), item.at("sha256")});
+            out.push_back({item.at("file"), whole_number(item.at("step"), path), item.at("sha256")});
         }
         return out;
     } catch (const std::exception& problem) {

@@ -3,6 +3,7 @@
 // folder where its file system has one, and confirmed by reading the lease back.
 #include "tether/run/lease.hpp"
 
+#include "src/run/json_numbers.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
 #include "tether/core/sha256.hpp"
@@ -106,9 +107,13 @@ std::string to_text(const LeaseHolder& holder) {
 std::optional<LeaseHolder> parse(const std::string& path) {
     try {
         const Json content = Json::parse(read_text(path));
-        return LeaseHolder{content.at("host"),          content.at("boot"), content.at("pid"),
-                           content.at("process_start"), content.at("job"),  content.at("token"),
-                           content.at("heartbeat")};
+        return LeaseHolder{content.at("host"),
+                           content.at("boot"),
+                           whole_number(content.at("pid"), path),
+                           whole_number(content.at("process_start"), path),
+                           content.at("job"),
+                           content.at("token"),
+                           whole_number(content.at("heartbeat"), path)};
     } catch (const std::exception&) {
         return std::nullopt; // absent, being written, or damaged
     }

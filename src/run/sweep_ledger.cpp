@@ -40,15 +40,20 @@ Attempts read_attempts(const std::string& path) {
         if (!event.is_object()) {
             continue;
         }
-        const std::string what = event.value("event", "");
+        const auto text = [&](const char* key) {
+            const auto found = event.find(key);
+            return found != event.end() && found->is_string() ? found->get<std::string>() : std::string();
+        };
+        const std::string what = text("event");
         if (what == "begin") {
             ++out.begun;
         } else if (what == "retry") {
             out.failures = 0;
             out.final = false;
         } else if (what == "end") {
-            out.code = event.value("code", 1);
-            out.message = event.value("message", "");
+            const auto code = event.find("code");
+            out.code = code != event.end() && code->is_number_integer() ? code->get<int>() : 1;
+            out.message = text("message");
             out.failures += is_failure(out.code) ? 1 : 0;
             out.final = comes_again(out.code);
         }

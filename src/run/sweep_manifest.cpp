@@ -1,5 +1,6 @@
 #include "tether/run/sweep_manifest.hpp"
 
+#include "src/run/json_numbers.hpp"
 #include "tether/core/error.hpp"
 #include "tether/core/log.hpp"
 #include "tether/core/sha256.hpp"
@@ -195,7 +196,7 @@ Manifest Manifest::read(const std::string& directory) {
         out.created = json.at("created");
         out.tether_version = json.at("tether_version");
         out.git_commit = json.at("git_commit");
-        out.retries = json.at("retries");
+        out.retries = whole_number(json.at("retries"), path);
         for (const Json& s : json.at("sources")) {
             out.sources.push_back({s.at("path"), s.at("role"), s.at("sha256")});
         }
@@ -210,7 +211,7 @@ Manifest Manifest::read(const std::string& directory) {
                                 r.at("job_sha256"),
                                 pairs_of_json(r.at("labels")),
                                 pairs_of_json(r.at("changes")),
-                                {cost.at("steps"), number_of(cost.at("step_s")),
+                                {whole_number(cost.at("steps"), path), number_of(cost.at("step_s")),
                                  number_of(cost.at("seconds")), number_of(cost.at("memory_mb"))}});
         }
     } catch (const Json::exception& problem) {
