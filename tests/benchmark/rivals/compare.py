@@ -23,9 +23,9 @@ import torch
 
 import parity
 from rival import Variant, work
+from tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[3]
-JOBS = ("segnn_ace", "segnn_strict", "egnn_strict")
 TUNED = "max-autotune-no-cudagraphs"
 VARIANTS = [
     Variant("published", "index", "eager"),
@@ -38,6 +38,14 @@ VARIANTS = [
     Variant("lean", "complete", TUNED),
     Variant("node_first", "complete", "default"),
     Variant("node_first", "complete", TUNED),
+]
+EGNO_VARIANTS = [  # any graph only: a skeleton is not complete
+    Variant("published", "index", "eager"),
+    Variant("node_first", "index", "eager"),
+    Variant("published", "index", "default"),
+    Variant("node_first", "index", "default"),
+    Variant("node_first", "index", "default", "layer"),
+    Variant("node_first", "index", TUNED),
 ]
 QUICK = [VARIANTS[i] for i in (0, 2, 5, 8)]
 
@@ -75,7 +83,10 @@ def other_work(seconds: float = 2.0) -> float:
         return 0.0
 
 
-def find_data(chosen: str | None) -> Path | None:
+def find_data(job: str, chosen: str | None) -> Path | None:
+    if job.startswith("egno"):
+        path = ROOT / "data/mocap/run_subject09.h5"
+        return path if path.is_file() else None
     if chosen:
         path = Path(chosen)
         if not path.is_file():
@@ -108,7 +119,7 @@ def turn(job: str, rival: Rival, steps: int) -> list[float]:
         rival.pipe.send(steps)
         return rival.pipe.recv()
     except (EOFError, OSError):
-        memory = f"{len(VARIANTS)} variants take about 1 GB each; --quick or --variants takes fewer"
+        memory = f"{len(variants_of(job, VARIANTS))} variants take about 1 GB each; --quick or --variants takes fewer"
         sys.exit(f"run: {job} {rival.variant.name}: its process died (memory? {memory})")
 
 
@@ -125,12 +136,12 @@ def same_numbers(job: str, rivals: list[Rival]) -> None:
 
 def tether(binary: Path, job: str, steps: int, threads: int, batch: int) -> dict[str, Any] | str:
     """One `tether bench`; its JSON, or what went wrong."""
-    path = ROOT / f"jobs/nbody/{job}.toml"
+    path = ROOT / TASKS[job].path
     if not binary.is_file():
         return f"{binary} not found: build it (cmake --preset release && cmake --build --preset release) or name it with --tether PATH"
     if not path.is_file():
         return f"job file {path} not found"
-    command = [str(binary), "bench", str(path), "--json", "--steps", str(steps), "--threads", str(threads)]
+    command = [str(binary), "bench", str(path), "--json", "--steps", str(steps), "--threads", str(threads), *TASKS[job].bench]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return f"{' '.join(command)}: exit code {done.returncode}: {done.stderr.strip()[-500:]}"
@@ -145,10 +156,19 @@ def tether(binary: Path, job: str, steps: int, threads: int, batch: int) -> dict
     return report
 
 
-def measure(job: str, variants: list[Variant], data: Path | None, options: argparse.Namespace) -> dict[str, Any]:
+def variants_of(job: str, variants: list[Variant]) -> list[Variant]:
+    """Those of `variants` that are something else for this job; all that there are for EGNO in place of VARIANTS."""
+    if job.startswith("egno"):
+        return EGNO_VARIANTS if variants is VARIANTS else EGNO_VARIANTS[:4] if variants is QUICK else [v for v in variants if v in EGNO_VARIANTS]
+    variants = [v for v in variants if v in VARIANTS]
     if job.startswith("egnn"):  # its published and lean structures are one
         variants = [v for v in variants if (v.structure, v.graph) not in (("published", "complete"), ("lean", "index"))]
-    rivals = [r for v in variants if (r := start(job, v, data, options.threads, options.batch)) is not None]
+    return variants
+
+
+def measure(job: str, variants: list[Variant], options: argparse.Namespace) -> dict[str, Any]:
+    data, batch = find_data(job, options.data), options.batch or TASKS[job].batch
+    rivals = [r for v in variants_of(job, variants) if (r := start(job, v, data, options.threads, batch)) is not None]
     if not rivals:
         sys.exit(f"run: {job}: no variant runs")
     reports: list[dict[str, Any]] = []
@@ -157,7 +177,7 @@ def measure(job: str, variants: list[Variant], data: Path | None, options: argpa
         same_numbers(job, rivals)
         for _ in range(options.rounds):
             if not problem:
-                answer = tether(options.tether, job, options.tether_steps, options.threads, options.batch)
+                answer = tether(options.tether, job, options.tether_steps, options.threads, batch)
                 if isinstance(answer, str):
                     problem = answer
                 else:
@@ -176,7 +196,7 @@ def measure(job: str, variants: list[Variant], data: Path | None, options: argpa
     for r in rivals:
         times = {"median": statistics.median(r.times), "min": min(r.times), "steps": len(r.times), "ready_s": r.seconds}
         rows.append({"name": r.variant.name, **asdict(r.variant), **times})
-    result: dict[str, Any] = {"job": job, "rivals": rows, "busy": busy, "load": load, "tether": None, "tether_problem": problem or None}
+    result: dict[str, Any] = {"job": job, "batch": batch, "data": data.name if data else "random numbers", "rivals": rows, "busy": busy, "load": load, "tether": None, "tether_problem": problem or None}
     if reports:
         medians, minima = ([float(t["step_ms"][k]) for t in reports] for k in ("median", "min"))
         result["tether"] = {"median": statistics.median(medians), "min": min(minima), "bench": reports[-1]}
@@ -206,7 +226,7 @@ def ratios(result: dict[str, Any]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     ours = result["tether"]
-    lines = [f"{result['job']:<52}{'median ms':>11}{'min ms':>10}{'x tether (median, min)':>26}"]
+    lines = [f"{result['job'] + ', batch ' + str(result['batch']) + ', ' + result['data']:<52}{'median ms':>11}{'min ms':>10}{'x tether (median, min)':>26}"]
 
     def line(name: str, row: dict[str, Any]) -> str:
         times = f"{row['median'] / ours['median']:>17.2f}{row['min'] / ours['min']:>9.2f}" if ours else f"{'-':>17}{'-':>9}"
@@ -227,12 +247,12 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="run", description=__doc__, epilog="example: run --rounds 3 --steps 20 --jobs segnn_ace")
-    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--jobs", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--rounds", type=int, default=5, help="turns each variant gets (5)")
     parser.add_argument("--steps", type=int, default=20, help="PyTorch steps per turn (20)")
     parser.add_argument("--tether-steps", type=int, default=100, help="steps of one `tether bench` (100)")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=100, help="for PyTorch only; the job file has tether's (100)")
+    parser.add_argument("--batch", type=int, help="for PyTorch only; the job file has tether's (100, EGNO 12)")
     parser.add_argument("--tether", type=Path, default=ROOT / "build/release/tether", help="the binary (build/release/tether)")
     parser.add_argument("--data", help="charged5_small.h5; random numbers where none is found")
     parser.add_argument("--quick", action="store_true", help="four variants instead of ten")
@@ -241,9 +261,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the tables")
     options = parser.parse_args()
     for name in ("rounds", "steps", "tether_steps", "threads", "batch"):
-        if getattr(options, name) < 1:
+        if getattr(options, name) is not None and getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')}: {getattr(options, name)}: expected at least 1")
-    by_name = {v.name: v for v in VARIANTS}
+    by_name = {v.name: v for v in VARIANTS + EGNO_VARIANTS}
     unknown = [name for name in options.variants or [] if name not in by_name]
     if unknown:
         parser.error(f"--variants: {unknown[0]}: expected one of {', '.join(by_name)}")
@@ -255,18 +275,17 @@ def main() -> int:
     if not all(row.passed for row in checked):
         print("run: a rival disagrees with the reference files: nothing timed", file=sys.stderr)
         return 1
-    data = find_data(options.data)
     machine = {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
     }
-    settings = {k: getattr(options, k) for k in ("threads", "batch", "rounds", "steps", "tether_steps")}
-    settings |= {"precision": "float32", "data": data.name if data else "random numbers"}
+    settings = {k: getattr(options, k) for k in ("threads", "rounds", "steps", "tether_steps")}
+    settings |= {"precision": "float32"}
     results = []
     for job in [] if options.parity_only else options.jobs:
-        results.append(measure(job, variants, data, options))
+        results.append(measure(job, variants, options))
         if not options.json:
             print(table(results[-1]) + "\n", flush=True)
     if options.json:

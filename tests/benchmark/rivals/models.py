@@ -387,6 +387,9 @@ def load(model: nn.Module, weights: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, p, index in exchange(model):
             p.copy_(weights[name].flatten()[index])
+        for name, buffer in model.named_buffers():
+            if name in weights:
+                buffer.copy_(weights[name])
 
 
 def gather(model: nn.Module, gradient: bool = False) -> dict[str, Tensor]:

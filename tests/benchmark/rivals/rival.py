@@ -1,8 +1,8 @@
 """One rival in a process of its own: a PyTorch model, its optimisers and batches; it trains when told to.
 
-A step is what the published script does on a batch of 100 of the charged 5-body set: zero the gradients, forward,
-loss (ACE: plus sum of lambda * gamma), backward, Adam; ACE: Adam on lambda with the slack from before the primal
-update. Attributes are computed once for the whole set and gathered per batch, in every variant.
+A step is what the published script does on a batch of the training set (tasks.py): zero the gradients, forward,
+loss (ACE: plus sum of lambda * gamma), backward, EGNO: clip the global norm, Adam; ACE: Adam on lambda with the slack
+from before the primal update. Attributes are computed once for the whole set and gathered per batch, in every variant.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,8 @@ import torch
 from torch import Tensor, nn
 
 import models
-
-BODIES, FRAME_IN, FRAME_OUT = 5, 30, 40
-HIDDEN, LAYERS, WIDTH = models.Widths(32, 32), 4, 64  # published widths, SEGNN and EGNN
-LEARNING_RATE = {"segnn_strict": 9e-4, "segnn_ace": 9e-4, "egnn_strict": 5e-4}
-DUAL_RATE, WEIGHT_DECAY = 8e-4, {"egnn_strict": 1e-12}
-
+import models_egno
+import tasks
 
 @dataclass(frozen=True)
 class Variant:
@@ -36,22 +32,6 @@ class Variant:
     @property
     def name(self) -> str:
         return "/".join((self.structure, self.graph, self.mode, *([self.unit] if self.unit != "model" else [])))
-
-
-def simulations(path: Path | None, count: int) -> tuple[Tensor, ...]:
-    """Position, velocity, charge at frame 30 and position at frame 40, [count, 5, ...]."""
-    if path is None:  # values do not matter to the time of a step
-        g = torch.Generator().manual_seed(1)
-        position, velocity, target = (torch.randn(count, BODIES, 3, generator=g) for _ in range(3))
-        return position, velocity, torch.randint(0, 2, (count, BODIES, 1), generator=g) * 2.0 - 1, target
-    import h5py
-
-    with h5py.File(path) as file:
-        frames = [int(f) for f in file["frames"]]
-        rows = slice(0, count)
-        first, last = frames.index(FRAME_IN), frames.index(FRAME_OUT)
-        arrays = file["loc"][rows, first], file["vel"][rows, first], file["charge"][rows][..., None], file["loc"][rows, last]
-    return tuple(torch.from_numpy(a).float() for a in arrays)
 
 
 class Loss(nn.Module):
@@ -66,32 +46,23 @@ class Loss(nn.Module):
 
 
 class Trainer:
-    def __init__(self, job: str, variant: Variant, data: Path | None, batch: int, count: int = 3000) -> None:
+    def __init__(self, job: str, variant: Variant, data: Path | None, batch: int) -> None:
         torch.manual_seed(0)
-        rows = torch.arange(batch * BODIES).view(batch, BODIES)
-        target = rows.repeat_interleave(BODIES - 1, 1).flatten()
-        source = torch.stack([rows.roll(-k, 1) for k in range(1, BODIES)], 2).flatten()
-        index, complete = models.IndexGraph(source, target), models.CompleteGraph(BODIES)
-        graph = index if variant.graph == "index" else complete
-        egnn, ace = job.startswith("egnn"), "ace" in job
-        lean, node_first = variant.structure != "published", variant.structure == "node_first"
-        if egnn:
-            self.model: nn.Module = models.Egnn(graph, WIDTH, LAYERS, node_first)
+        task = replace(tasks.TASKS[job], batch=batch)
+        if job.startswith("egno"):
+            self.model, self.data = tasks.mocap(variant.structure, data, task)
         else:
-            start = models.Segnn(complete, HIDDEN, LAYERS, ace, True)
-            self.model = models.Segnn(graph, HIDDEN, LAYERS, ace, lean, node_first)
-            models.load(self.model, models.gather(start))  # every variant starts from the same weights
-        position, velocity, charge, goal = simulations(data, count)
-        inputs = models.egnn_inputs if egnn else models.segnn_inputs
-        flat = [t.flatten(0, 1) for t in (position, velocity, charge)]
-        tensors = [goal, position, *(t.unflatten(0, (count, -1)) for t in inputs(complete, *flat))]
-        self.data, self.order = tensors, torch.randperm(count, generator=torch.Generator().manual_seed(2)).split(batch)
+            self.model, self.data = tasks.nbody(job, variant.structure, variant.graph, data, task)
+        order = torch.randperm(task.count, generator=torch.Generator().manual_seed(2))
+        self.order = [rows for rows in order.split(batch) if len(rows) == batch]
         self.gates: list[Any] = self.model.gates()
         self.lambdas = [torch.zeros(()) for _ in self.gates]
         fused = variant.structure != "published" or variant.mode != "eager"
-        reached = [p for p in self.model.parameters() if p.numel()]
-        self.primal = torch.optim.Adam(reached, lr=LEARNING_RATE[job], weight_decay=WEIGHT_DECAY.get(job, 0.0), fused=fused)
-        self.dual = torch.optim.Adam(self.lambdas, lr=DUAL_RATE, fused=fused) if ace else None
+        self.clip, self.reached = task.clip, [p for p in self.model.parameters() if p.numel()]
+        self.primal = torch.optim.Adam(self.reached, lr=task.rate, weight_decay=task.weight_decay, fused=fused)
+        self.dual = None
+        if task.dual_rate is not None:
+            self.dual = torch.optim.Adam(self.lambdas, lr=task.dual_rate, eps=task.dual_eps, fused=fused)
         self.loss: Any = Loss(self.model)
         self.compile(variant)
         self.count, self.last = 0, float("nan")
@@ -103,7 +74,8 @@ class Trainer:
         if variant.unit == "model":
             self.loss = torch.compile(self.loss, mode=mode, dynamic=False, fullgraph=True)
             return
-        layers = [m for m in self.model.modules() if isinstance(m, models.SegnnLayer | models.EgnnLayer)]
+        kinds = models.SegnnLayer | models.EgnnLayer | models_egno.EgnoLayer
+        layers = [m for m in self.model.modules() if isinstance(m, kinds)]
         for layer in layers:
             name = "forward_lean" if isinstance(layer, models.SegnnLayer) and layer.lean else "forward"
             setattr(layer, name, torch.compile(getattr(layer, name), mode=mode, dynamic=False, fullgraph=True))
@@ -122,6 +94,8 @@ class Trainer:
                 multiplier.grad = gradient
         else:
             loss.backward()
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.reached, self.clip)
         self.primal.step()
         if self.dual is not None:
             self.dual.step()
