@@ -29,6 +29,15 @@ std::span<double> batch_sums(Run<T>& r, Extent extent, Index columns, std::vecto
     return to;
 }
 
+// y = weight x + bias; y may be x.
+template <class T>
+void scale_and_shift(const T* x, const T* __restrict__ weight, const T* __restrict__ bias, Index columns,
+                     T* y) {
+    for (Index c = 0; c < columns; ++c) {
+        y[c] = weight[c] * x[c] + bias[c];
+    }
+}
+
 // Inputs x, weight, bias, running mean, running variance, batches; outputs y, normalised x,
 // s [1 x columns], next running mean, next running variance, next batches.
 class BatchNorm : public OpOf<BatchNorm> {
@@ -89,18 +98,13 @@ public:
         }
         for (Index row = 0; row < rows; ++row) {
             const T* __restrict__ x = r.in(0) + row * columns;
-            const T* __restrict__ weight = r.in(1);
-            const T* __restrict__ bias = r.in(2);
-            T* __restrict__ y = r.has_out(0) ? r.out(0) + row * columns : nullptr;
-            T* __restrict__ normal = r.has_out(1) ? r.out(1) + row * columns : nullptr;
-            const auto normalised = [&](Index c) {
-                return static_cast<T>((static_cast<double>(x[c]) - means[c]) * factors[c]);
-            };
+            T* y = r.has_out(0) ? r.out(0) + row * columns : nullptr;
+            T* __restrict__ normal = r.has_out(1) ? r.out(1) + row * columns : y;
             for (Index c = 0; normal != nullptr && c < columns; ++c) {
-                normal[c] = normalised(c);
+                normal[c] = static_cast<T>((static_cast<double>(x[c]) - means[c]) * factors[c]);
             }
-            for (Index c = 0; y != nullptr && c < columns; ++c) {
-                y[c] = weight[c] * normalised(c) + bias[c];
+            if (y != nullptr) {
+                scale_and_shift(normal, r.in(1), r.in(2), columns, y);
             }
         }
         if (options_.training && r.commits_state && r.has_out(5)) {
