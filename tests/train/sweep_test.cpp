@@ -51,6 +51,11 @@ public:
         EXPECT_EQ(outcome.code, 0) << outcome.err;
         return nlohmann::json::parse(outcome.out);
     }
+    [[nodiscard]] nlohmann::json runs() const {
+        nlohmann::json all = status()["runs"];
+        EXPECT_FALSE(all.empty());
+        return all;
+    }
     // Every run as the same job trained alone, and nothing else in the folders.
     void expect_all_as_alone() const {
         const auto now = status();
@@ -84,7 +89,7 @@ TEST(SweepRun, to_the_end_and_a_second_call_does_nothing) {
     const Outcome second = sweep.run();
     EXPECT_EQ(second.code, 0);
     EXPECT_EQ(second.err.find("begins"), std::string::npos) << second.err;
-    for (const auto& run : sweep.status()["runs"]) {
+    for (const auto& run : sweep.runs()) {
         EXPECT_EQ(run["attempts"], 1);
     }
 }
@@ -102,7 +107,7 @@ TEST(SweepRun, killed_at_random_moments) {
     const Outcome last = sweep.run();
     ASSERT_EQ(last.code, 0) << last.err;
     sweep.expect_all_as_alone();
-    for (const auto& run : sweep.status()["runs"]) {
+    for (const auto& run : sweep.runs()) {
         EXPECT_EQ(run["failures"], 0) << run.dump(1);
     }
 }
@@ -116,7 +121,7 @@ TEST(SweepRun, started_three_times_at_once_shares_the_work) {
         const Outcome outcome = process->wait();
         EXPECT_EQ(outcome.code, 0) << outcome.err;
     }
-    for (const auto& run : sweep.status()["runs"]) {
+    for (const auto& run : sweep.runs()) {
         EXPECT_EQ(run["attempts"], 1) << run.dump(1);
     }
     sweep.expect_all_as_alone();
