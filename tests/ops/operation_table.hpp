@@ -46,7 +46,7 @@ struct OperationCase {
 
 const std::vector<OperationCase>& operation_table();
 
-// Recordings that must be refused: the message says what was found.
+// Recordings that must be refused: the message says what was found (wrong_operations.cpp).
 struct WrongOperation {
     std::string name; // function first, as above
     std::function<void(OperationInputs&)> record;

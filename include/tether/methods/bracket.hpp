@@ -52,6 +52,8 @@ public:
                   std::vector<T>& scratch) const;
 
 private:
+    static constexpr std::size_t most_ranges = 16; // more of them cost more than the zeros they find
+
     struct Diagonal { // entries (row + k, column + k), k < count, of one value
         Index row, column, count;
         double value;
