@@ -99,7 +99,7 @@ public:
         for (Index row = 0; row < rows; ++row) {
             const T* __restrict__ x = r.in(0) + row * columns;
             T* y = r.has_out(0) ? r.out(0) + row * columns : nullptr;
-            T* __restrict__ normal = r.has_out(1) ? r.out(1) + row * columns : y;
+            T* normal = r.has_out(1) ? r.out(1) + row * columns : y;
             for (Index c = 0; normal != nullptr && c < columns; ++c) {
                 normal[c] = static_cast<T>((static_cast<double>(x[c]) - means[c]) * factors[c]);
             }

@@ -27,7 +27,7 @@ from tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[3]
 TUNED = "max-autotune-no-cudagraphs"
-VARIANTS = [
+SEGNN = [
     Variant("published", "index", "eager"),
     Variant("lean", "complete", "eager"),
     Variant("published", "index", "default"),
@@ -39,15 +39,21 @@ VARIANTS = [
     Variant("node_first", "complete", "default"),
     Variant("node_first", "complete", TUNED),
 ]
-EGNO_VARIANTS = [  # any graph only: a skeleton is not complete
-    Variant("published", "index", "eager"),
-    Variant("node_first", "index", "eager"),
-    Variant("published", "index", "default"),
-    Variant("node_first", "index", "default"),
-    Variant("node_first", "index", "default", "layer"),
-    Variant("node_first", "index", TUNED),
-]
-QUICK = [VARIANTS[i] for i in (0, 2, 5, 8)]
+VARIANTS = {  # by model
+    "segnn": SEGNN,
+    # its published and lean structures are one
+    "egnn": [v for v in SEGNN if (v.structure, v.graph) not in (("published", "complete"), ("lean", "index"))],
+    "egno": [  # a skeleton is not complete
+        Variant("published", "index", "eager"),
+        Variant("node_first", "index", "eager"),
+        Variant("published", "index", "default"),
+        Variant("node_first", "index", "default"),
+        Variant("node_first", "index", "default", "layer"),
+        Variant("node_first", "index", TUNED),
+    ],
+}
+QUICK = [f"published/index/{mode}" for mode in ("eager", "default")] + [f"{s}/complete/default" for s in ("lean", "node_first")]
+QUICK += [f"node_first/index/{mode}" for mode in ("eager", "default")]
 
 
 @dataclass
@@ -84,7 +90,7 @@ def other_work(seconds: float = 2.0) -> float:
 
 
 def find_data(job: str, chosen: str | None) -> Path | None:
-    if job.startswith("egno"):
+    if TASKS[job].model == "egno":
         path = ROOT / "data/mocap/run_subject09.h5"
         return path if path.is_file() else None
     if chosen:
@@ -119,7 +125,7 @@ def turn(job: str, rival: Rival, steps: int) -> list[float]:
         rival.pipe.send(steps)
         return rival.pipe.recv()
     except (EOFError, OSError):
-        memory = f"{len(variants_of(job, VARIANTS))} variants take about 1 GB each; --quick or --variants takes fewer"
+        memory = f"{len(VARIANTS[TASKS[job].model])} variants take about 1 GB each; --quick or --variants takes fewer"
         sys.exit(f"run: {job} {rival.variant.name}: its process died (memory? {memory})")
 
 
@@ -156,19 +162,10 @@ def tether(binary: Path, job: str, steps: int, threads: int, batch: int) -> dict
     return report
 
 
-def variants_of(job: str, variants: list[Variant]) -> list[Variant]:
-    """Those of `variants` that are something else for this job; all that there are for EGNO in place of VARIANTS."""
-    if job.startswith("egno"):
-        return EGNO_VARIANTS if variants is VARIANTS else EGNO_VARIANTS[:4] if variants is QUICK else [v for v in variants if v in EGNO_VARIANTS]
-    variants = [v for v in variants if v in VARIANTS]
-    if job.startswith("egnn"):  # its published and lean structures are one
-        variants = [v for v in variants if (v.structure, v.graph) not in (("published", "complete"), ("lean", "index"))]
-    return variants
-
-
-def measure(job: str, variants: list[Variant], options: argparse.Namespace) -> dict[str, Any]:
+def measure(job: str, wanted: list[str] | None, options: argparse.Namespace) -> dict[str, Any]:
     data, batch = find_data(job, options.data), options.batch or TASKS[job].batch
-    rivals = [r for v in variants_of(job, variants) if (r := start(job, v, data, options.threads, batch)) is not None]
+    variants = [v for v in VARIANTS[TASKS[job].model] if wanted is None or v.name in wanted]
+    rivals = [r for v in variants if (r := start(job, v, data, options.threads, batch)) is not None]
     if not rivals:
         sys.exit(f"run: {job}: no variant runs")
     reports: list[dict[str, Any]] = []
@@ -196,7 +193,8 @@ def measure(job: str, variants: list[Variant], options: argparse.Namespace) -> d
     for r in rivals:
         times = {"median": statistics.median(r.times), "min": min(r.times), "steps": len(r.times), "ready_s": r.seconds}
         rows.append({"name": r.variant.name, **asdict(r.variant), **times})
-    result: dict[str, Any] = {"job": job, "batch": batch, "data": data.name if data else "random numbers", "rivals": rows, "busy": busy, "load": load, "tether": None, "tether_problem": problem or None}
+    result: dict[str, Any] = {"job": job, "batch": batch, "data": data.name if data else "random numbers", "rivals": rows}
+    result |= {"busy": busy, "load": load, "tether": None, "tether_problem": problem or None}
     if reports:
         medians, minima = ([float(t["step_ms"][k]) for t in reports] for k in ("median", "min"))
         result["tether"] = {"median": statistics.median(medians), "min": min(minima), "bench": reports[-1]}
@@ -226,7 +224,8 @@ def ratios(result: dict[str, Any]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     ours = result["tether"]
-    lines = [f"{result['job'] + ', batch ' + str(result['batch']) + ', ' + result['data']:<52}{'median ms':>11}{'min ms':>10}{'x tether (median, min)':>26}"]
+    title = f"{result['job']}, batch {result['batch']}, {result['data']}"
+    lines = [f"{title:<52}{'median ms':>11}{'min ms':>10}{'x tether (median, min)':>26}"]
 
     def line(name: str, row: dict[str, Any]) -> str:
         times = f"{row['median'] / ours['median']:>17.2f}{row['min'] / ours['min']:>9.2f}" if ours else f"{'-':>17}{'-':>9}"
@@ -247,15 +246,15 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="run", description=__doc__, epilog="example: run --rounds 3 --steps 20 --jobs segnn_ace")
-    parser.add_argument("--jobs", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--jobs", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--rounds", type=int, default=5, help="turns each variant gets (5)")
     parser.add_argument("--steps", type=int, default=20, help="PyTorch steps per turn (20)")
     parser.add_argument("--tether-steps", type=int, default=100, help="steps of one `tether bench` (100)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, help="for PyTorch only; the job file has tether's (100, EGNO 12)")
     parser.add_argument("--tether", type=Path, default=ROOT / "build/release/tether", help="the binary (build/release/tether)")
-    parser.add_argument("--data", help="charged5_small.h5; random numbers where none is found")
-    parser.add_argument("--quick", action="store_true", help="four variants instead of ten")
+    parser.add_argument("--data", help="charged5_small.h5, for the N-body jobs; random numbers where none is found")
+    parser.add_argument("--quick", action="store_true", help="four variants of each model")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these, such as lean/complete/default")
     parser.add_argument("--parity-only", action="store_true")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the tables")
@@ -263,11 +262,11 @@ def main() -> int:
     for name in ("rounds", "steps", "tether_steps", "threads", "batch"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')}: {getattr(options, name)}: expected at least 1")
-    by_name = {v.name: v for v in VARIANTS + EGNO_VARIANTS}
-    unknown = [name for name in options.variants or [] if name not in by_name]
+    names = dict.fromkeys(v.name for variants in VARIANTS.values() for v in variants)
+    unknown = [name for name in options.variants or [] if name not in names]
     if unknown:
-        parser.error(f"--variants: {unknown[0]}: expected one of {', '.join(by_name)}")
-    variants = [by_name[n] for n in options.variants] if options.variants else QUICK if options.quick else VARIANTS
+        parser.error(f"--variants: {unknown[0]}: expected one of {', '.join(names)}")
+    wanted = options.variants or (QUICK if options.quick else None)
     options.tether = options.tether.resolve()
 
     checked = parity.check_all()
@@ -285,7 +284,7 @@ def main() -> int:
     settings |= {"precision": "float32"}
     results = []
     for job in [] if options.parity_only else options.jobs:
-        results.append(measure(job, variants, options))
+        results.append(measure(job, wanted, options))
         if not options.json:
             print(table(results[-1]) + "\n", flush=True)
     if options.json:

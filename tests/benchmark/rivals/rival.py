@@ -22,6 +22,7 @@ import models
 import models_egno
 import tasks
 
+
 @dataclass(frozen=True)
 class Variant:
     structure: str  # published, lean, node_first (models.py)
@@ -49,10 +50,7 @@ class Trainer:
     def __init__(self, job: str, variant: Variant, data: Path | None, batch: int) -> None:
         torch.manual_seed(0)
         task = replace(tasks.TASKS[job], batch=batch)
-        if job.startswith("egno"):
-            self.model, self.data = tasks.mocap(variant.structure, data, task)
-        else:
-            self.model, self.data = tasks.nbody(job, variant.structure, variant.graph, data, task)
+        self.model, self.data = tasks.build(task, variant.structure, variant.graph, data)
         order = torch.randperm(task.count, generator=torch.Generator().manual_seed(2))
         self.order = [rows for rows in order.split(batch) if len(rows) == batch]
         self.gates: list[Any] = self.model.gates()

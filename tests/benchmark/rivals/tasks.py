@@ -22,6 +22,7 @@ TIMES, EGNO_WIDTH, EGNO_LAYERS, MODES, HORIZON, JOINTS = 5, 128, 6, 2, 30, 31
 
 @dataclass(frozen=True)
 class Task:
+    model: str  # segnn, egnn, egno
     path: str  # the job file that `tether bench` is given
     batch: int
     count: int  # training samples
@@ -35,11 +36,11 @@ class Task:
 
 WHOLE = ("--set", "data.train=180")  # 15 batches of 12; with 200 every 17th has 8 samples and would be the fastest
 TASKS = {
-    "segnn_ace": Task("jobs/nbody/segnn_ace.toml", 100, 3000, 9e-4, dual_rate=8e-4),
-    "segnn_strict": Task("jobs/nbody/segnn_strict.toml", 100, 3000, 9e-4),
-    "egnn_strict": Task("jobs/nbody/egnn_strict.toml", 100, 3000, 5e-4, 1e-12),
-    "egno_ace": Task("jobs/mocap/egno_ace_run.toml", 12, 180, 5e-4, 1e-10, 1.0, 2e-4, 1e-4, WHOLE),
-    "egno_strict": Task("jobs/mocap/egno_strict_run.toml", 12, 180, 5e-4, 1e-10, 1.0, bench=WHOLE),
+    "segnn_ace": Task("segnn", "jobs/nbody/segnn_ace.toml", 100, 3000, 9e-4, dual_rate=8e-4),
+    "segnn_strict": Task("segnn", "jobs/nbody/segnn_strict.toml", 100, 3000, 9e-4),
+    "egnn_strict": Task("egnn", "jobs/nbody/egnn_strict.toml", 100, 3000, 5e-4, 1e-12),
+    "egno_ace": Task("egno", "jobs/mocap/egno_ace_run.toml", 12, 180, 5e-4, 1e-10, 1.0, 2e-4, 1e-4, WHOLE),
+    "egno_strict": Task("egno", "jobs/mocap/egno_strict_run.toml", 12, 180, 5e-4, 1e-10, 1.0, bench=WHOLE),
 }
 
 
@@ -78,13 +79,13 @@ def motion(path: Path | None, count: int) -> tuple[Tensor, Tensor, Tensor, Tenso
     return frames[at], frames[at + 1] - frames[at], later.flatten(2), bones
 
 
-def nbody(job: str, structure: str, graph_kind: str, data: Path | None, task: Task) -> tuple[Any, list[Tensor]]:
+def nbody(task: Task, structure: str, graph_kind: str, data: Path | None) -> tuple[Any, list[Tensor]]:
     rows = torch.arange(task.batch * BODIES).view(task.batch, BODIES)
     target = rows.repeat_interleave(BODIES - 1, 1).flatten()
     source = torch.stack([rows.roll(-k, 1) for k in range(1, BODIES)], 2).flatten()
     index, complete = models.IndexGraph(source, target), models.CompleteGraph(BODIES)
     graph = index if graph_kind == "index" else complete
-    egnn, lean, node_first = job.startswith("egnn"), structure != "published", structure == "node_first"
+    egnn, lean, node_first = task.model == "egnn", structure != "published", structure == "node_first"
     if egnn:
         model: nn.Module = models.Egnn(graph, WIDTH, LAYERS, node_first)
     else:
@@ -112,7 +113,7 @@ class AllTimes(nn.Module):
         return self.model(*inputs).unflatten(0, (TIMES, -1)).transpose(0, 1).flatten(1)
 
 
-def mocap(structure: str, data: Path | None, task: Task) -> tuple[Any, list[Tensor]]:
+def mocap(task: Task, structure: str, data: Path | None) -> tuple[Any, list[Tensor]]:
     position, velocity, goal, bones = motion(data, task.count)
     edges, kind = models_egno.skeleton_edges(bones, JOINTS)
     graph = models_egno.all_times(edges, task.batch, JOINTS, TIMES)
@@ -121,3 +122,8 @@ def mocap(structure: str, data: Path | None, task: Task) -> tuple[Any, list[Tens
     edge = torch.cat([kind.expand(task.count, -1, -1), square], 2)
     node = torch.cat([velocity.norm(dim=2, keepdim=True), position[:, :, 1:2] / 10], 2)
     return AllTimes(model), [goal, position, velocity, node, edge, position.mean(1, keepdim=True).expand(-1, JOINTS, -1)]
+
+
+def build(task: Task, structure: str, graph: str, data: Path | None) -> tuple[Any, list[Tensor]]:
+    """The model, and per sample the target and the model's inputs."""
+    return mocap(task, structure, data) if task.model == "egno" else nbody(task, structure, graph, data)
