@@ -21,6 +21,7 @@ namespace {
 
 constexpr Index each_threads = 256;
 constexpr std::size_t most_resolved = 1024;
+constexpr int most_parts = 8; // the largest cluster that every device with clusters has
 constexpr Index most_blocks = std::numeric_limits<std::int32_t>::max(); // kernels stride over the rest
 
 class CudaBackend final : public Backend {
@@ -35,6 +36,8 @@ public:
         const DeviceFacts& facts = survey.devices[static_cast<std::size_t>(number)];
         name_ += fmt::format(" ({})", facts.name);
         uuid_ = facts.uuid;
+        clusters_ = facts.major >= 9;
+        multiprocessors_ = facts.multiprocessors;
         made("cudaSetDevice", calls_->use_device(number));
         graphs_.emplace(*calls_, name_, [this](const char* call, int result) { made(call, result); });
         try {
@@ -153,6 +156,14 @@ public:
         made("cudaMemsetAsync", calls_->clear(device, bytes, current_));
     }
 
+    // Two blocks for every multiprocessor, which hide each other's waiting.
+    [[nodiscard]] int parts_of_teams(Index teams) const override {
+        int parts = 1;
+        while (clusters_ && parts < most_parts && teams * parts * 2 <= Index{2} * multiprocessors_) {
+            parts *= 2;
+        }
+        return parts;
+    }
     void run(const LaunchList& list, std::size_t first, std::size_t last,
              const DeviceExchange& exchange) override {
         forget_if_many();
@@ -361,7 +372,8 @@ private:
     static std::pair<unsigned, unsigned> geometry(const KernelGroup& group) {
         const bool team = group.first.shape == Launch::Shape::team;
         const Index blocks = team ? group.most_items : (group.most_items + each_threads - 1) / each_threads;
-        return {static_cast<unsigned>(std::min(blocks, most_blocks)),
+        const Index parts = group.first.parts; // whole teams
+        return {static_cast<unsigned>(std::min(blocks, most_blocks / parts) * parts),
                 static_cast<unsigned>(team ? group.first.threads : each_threads)};
     }
     void start(const Resolved& resolved, const KernelGroup& group, Stream stream) {
@@ -407,6 +419,8 @@ private:
     std::unique_ptr<CudaCalls> calls_;
     Launchers launchers_;
     std::string name_, uuid_;
+    bool clusters_ = false; // blocks can meet
+    Index multiprocessors_ = 1;
     std::optional<GraphReplay> graphs_;
     std::array<Stream, stream_count> streams_{};
     std::array<Event, event_count> events_{};

@@ -10,6 +10,12 @@
 #include <map>
 
 namespace tether::device {
+
+void detail::parts_meet(std::size_t met, std::size_t parts) {
+    check(met == 0 || met == parts, "{} of the {} parts of a team meet, the others have ended: on a device "
+          "they would wait for ever", met, parts);
+}
+
 namespace {
 
 class Emulation : public Backend {
@@ -21,6 +27,7 @@ public:
         }
     }
     [[nodiscard]] std::string name() const override { return "emulation on the host"; }
+    [[nodiscard]] int parts_of_teams(Index /*teams*/) const override { return descending_ ? 2 : 8; }
 
     [[nodiscard]] void* allocate(std::size_t bytes) override {
         auto* block = static_cast<std::byte*>(

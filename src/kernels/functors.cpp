@@ -4,7 +4,7 @@
 #include "functors/methods.hpp"
 #include "functors/norms.hpp"
 #include "functors/products.hpp"
-#include "functors/sequence.hpp"
+#include "functors/row_program.hpp"
 #include "functors/tensor_products.hpp"
 #include "functors/update.hpp"
 
@@ -28,11 +28,11 @@ std::set<std::type_index> listed_functors() {
         all.merge(types_of(ElementwiseFunctors<T>{}, ActivationFunctors<T>{}, ProductFunctors<T>{},
                            SumFunctors<T>{}, UpdateFunctors<T>{}, CriticFunctors<T>{}, MethodFunctors<T>{},
                            TensorProductFunctors<T>{}, NormFunctors<T>{}, GraphFunctors<T>{},
-                           SequenceFunctors<T>{}));
+                           ProductThenFunctors<T>{}, RowProgramFunctors<T>{}));
     };
     add.template operator()<float>();
     add.template operator()<double>();
-    all.merge(types_of(RoundedProductFunctors{}, RoundedSequenceFunctors{}));
+    all.merge(types_of(RoundedProductFunctors{}, RoundedProductThenFunctors{}));
     return all;
 }
 

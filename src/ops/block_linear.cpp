@@ -111,6 +111,12 @@ public:
             }
             first = std::max(end, first + 1);
         }
+        const T* bias = biased_ ? r.inputs.back().data : nullptr;
+        if (r.row_products != nullptr) {
+            r.row_products->push_back({r.rows(r.output(0).extent), std::move(pieces), std::move(terms), bias,
+                                   r.out(0), r.out_columns(0)});
+            return;
+        }
         const auto piece_count = static_cast<Index>(pieces.size());
         constexpr Index tile = kernels::ProductTile::rows;
         const Index blocks = (r.output(0).capacity + tile - 1) / tile * piece_count;
@@ -119,7 +125,7 @@ public:
         kernels::with_precision<T>(r.precision, [&]<kernels::ProductPrecision precision>() {
             r.list->team(blocks, kernels::BlockProduct<T, precision>{
                                      r.rows(r.output(0).extent), piece_table, piece_count, term_table,
-                                     biased_ ? r.inputs.back().data : nullptr, r.out(0), r.out_columns(0)});
+                                     bias, r.out(0), r.out_columns(0)});
         });
     }
 

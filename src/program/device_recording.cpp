@@ -1,7 +1,7 @@
 // How a program becomes lists of launches: stages into waves, chains into one launch each, gradients of
 // weights into buckets (device_executor.hpp).
 #include "tether/kernels/elementwise.hpp"
-#include "tether/kernels/sequence.hpp"
+#include "tether/kernels/row_steps.hpp"
 #include "tether/kernels/update.hpp"
 #include "tether/program/arena.hpp"
 #include "tether/program/device_executor.hpp"
@@ -111,7 +111,8 @@ void DeviceExecutor<T>::record() {
 
 template <class T>
 std::vector<device::Launch> DeviceExecutor<T>::launches_of(std::size_t n, DeviceMemory& memory,
-                                                           DeferredSums<T>* deferred) const {
+                                                           DeferredSums<T>* deferred,
+                                                           std::vector<kernels::RowProduct<T>>* products) const {
     static T somewhere = 0; // for launches that are never run
     const Node& node = program_.nodes[n];
     std::vector<typename DeviceRun<T>::Operand> operands;
@@ -140,6 +141,7 @@ std::vector<device::Launch> DeviceExecutor<T>::launches_of(std::size_t n, Device
     r.inputs = {operands.data(), node.in.size()};
     r.outputs = {operands.data() + node.in.size(), node.out.size()};
     r.deferred = deferred;
+    r.row_products = products;
     node.op->launch(r);
     return list.take();
 }
@@ -151,12 +153,16 @@ std::vector<DeviceWork> DeviceExecutor<T>::work_of_nodes() const {
     DeviceMemory nothing(backend_, true);
     DeferredSums<T> deferred;
     for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
-        const std::vector<device::Launch> launches = launches_of(n, nothing, alone_[n] ? &deferred : nullptr);
+        std::vector<kernels::RowProduct<T>> products;
+        const std::vector<device::Launch> launches = launches_of(n, nothing, alone_[n] ? &deferred : nullptr,
+                                                                 products_by_rows() ? &products : nullptr);
         const auto exchanges = [](const device::Launch& l) {
             return l.shape == device::Launch::Shape::exchange;
         };
-        const auto by_rows = [](const device::Launch& l) { return kernels::sequence_step<T>(l).has_value(); };
-        if (alone_[n] && launches.empty()) {
+        const auto by_rows = [](const device::Launch& l) { return kernels::row_step<T>(l).has_value(); };
+        if (!products.empty()) {
+            work.push_back(DeviceWork::row_product);
+        } else if (alone_[n] && launches.empty()) {
             work.push_back(DeviceWork::later);
         } else if (std::ranges::any_of(launches, exchanges)) {
             work.push_back(DeviceWork::sums);
@@ -189,16 +195,16 @@ void DeviceExecutor<T>::record_stages(const std::vector<DeviceStage>& stages, st
         memory_.next_stage();
         std::vector<device::LaunchList> branches;
         for (const std::vector<std::size_t>& branch : stages[s].branches) {
-            std::vector<device::Launch> launches;
+            const std::size_t front = branch.front();
+            if (work_[front] == DeviceWork::later) {
+                continue;
+            }
+            const bool alone = branch.size() == 1 && work_[front] != DeviceWork::row_product;
+            branches.emplace_back().append(
+                alone ? launches_of(front, memory_, alone_[front] ? &deferred : nullptr) : chain(branch));
             for (const std::size_t n : branch) {
-                if (work_[n] == DeviceWork::later) {
-                    continue;
-                }
-                std::ranges::move(launches_of(n, memory_, alone_[n] ? &deferred : nullptr),
-                                  std::back_inserter(launches));
                 ready.made(n);
             }
-            branches.emplace_back().append(branch.size() > 1 ? as_one(launches) : std::move(launches));
         }
         append_side_by_side(branches);
         if (s >= part_stages) {
@@ -304,32 +310,6 @@ void DeviceExecutor<T>::append_side_by_side(const std::vector<device::LaunchList
         }
         list_.append_wave(wave);
     } while (!wave.empty());
-}
-
-// The launches of a chain.
-template <class T>
-std::vector<device::Launch> DeviceExecutor<T>::as_one(const std::vector<device::Launch>& launches) {
-    const bool product = kernels::is_product<T>(launches.front());
-    std::vector<kernels::SequenceStep> steps;
-    Index most_items = 0;
-    std::string name;
-    for (std::size_t i = 0; i < launches.size(); ++i) {
-        name += (i == 0 ? "" : " + ") + launches[i].name;
-        if (i > 0 || !product) {
-            steps.push_back(*kernels::sequence_step<T>(launches[i]));
-            most_items = std::max(most_items, launches[i].row_items);
-        }
-    }
-    const auto count = static_cast<Index>(steps.size());
-    const auto* table = memory_.constants(std::span<const kernels::SequenceStep>(steps));
-    device::LaunchList list;
-    list.name(std::move(name));
-    if (product) {
-        kernels::append_product_then<T>(list, launches.front(), table, count);
-    } else {
-        kernels::append_sequence<T>(list, launches.front(), table, count, most_items);
-    }
-    return list.take();
 }
 
 // What waited: gradients of weights, plain sums, totals of both, each at once.

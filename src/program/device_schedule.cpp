@@ -103,7 +103,7 @@ private:
         }
     }
     // The branch of the stage that the node goes on with, if it can: all it needs there is a product whose
-    // result has its shape, or chains of its own rows, which become one. What it needs of other extents was
+    // result has its shape, or chains of its own rows, which become one. What it needs of other axes was
     // there before the stage.
     std::optional<std::size_t> chain_of(std::size_t n, const std::vector<Place>& needs, std::size_t stage) {
         std::vector<std::size_t> branches;
@@ -124,7 +124,7 @@ private:
             return follows ? std::optional(into) : std::nullopt;
         }
         for (const std::size_t b : branches) {
-            if (!by_rows(all[b].front()) || !(result_of(all[b].front()).extent == result_of(n).extent)) {
+            if (!by_rows(all[b].front()) || !same_rows(all[b].front(), n)) {
                 return std::nullopt;
             }
         }
@@ -141,7 +141,14 @@ private:
         return into;
     }
     [[nodiscard]] bool by_rows(std::size_t n) const {
-        return work_[n] == DeviceWork::rows || work_[n] == DeviceWork::elementwise;
+        return work_[n] == DeviceWork::rows || work_[n] == DeviceWork::elementwise ||
+               work_[n] == DeviceWork::row_product;
+    }
+    // Rows of one axis are the same rows however many there are for each of it.
+    [[nodiscard]] bool same_rows(std::size_t a, std::size_t b) const {
+        const Extent x = result_of(a).extent;
+        const Extent y = result_of(b).extent;
+        return x.axis == y.axis && (x.axis != Axis::one || x.times == y.times);
     }
     // All outputs of a row-wise node have the extent of the first, those of an elementwise one its columns.
     [[nodiscard]] const ValueInfo& result_of(std::size_t n) const {

@@ -65,6 +65,8 @@ public:
     // Until the copies from and to this staging memory were made. Counted as a wait where it had to.
     virtual void await(const void* staging) = 0;
     virtual void clear(void* device, std::size_t bytes) = 0;
+    // Into how many parts so many teams (launch.hpp) are best divided: 1 where blocks cannot meet.
+    [[nodiscard]] virtual int parts_of_teams(Index /*teams*/) const { return 1; }
     // Launches [first, last) of a list. A list that has run twice unchanged may be captured and replayed.
     virtual void run(const LaunchList& list, std::size_t first, std::size_t last,
                      const DeviceExchange& exchange) = 0;

@@ -7,6 +7,10 @@
 // team   blocks of F::threads threads that share an F::Shared and keep an F::Local each. The work of a block
 //        is a sequence of f.phases(block) phases; f.phase(p, block, thread, shared, local) runs for all
 //        threads before phase p + 1 begins (on a device: a barrier between phases).
+//        A functor with `parts` has that many blocks work together, each with its own F::Shared, its own
+//        phases f.phases(block, part) and f.phase(p, block, part, thread, shared, local). After a phase for
+//        which f.meets(p, shared) the parts wait for each other (on a device: a cluster of blocks); all meet
+//        equally often.
 // exchange  sums over devices and ranks in the middle of a step: numbers in device memory, in place.
 //
 // Launches run one after the other, but for those of a wave: they depend on none of each other and may run in
@@ -39,6 +43,7 @@ struct Launch {
     std::string name;       // of the operation, for profiles
     Index items = 0;        // each: calls at capacity; team: blocks
     int threads = 0;        // team: of a block
+    int parts = 1;          // team: blocks that meet
     double* sums = nullptr; // exchange: [items]
     bool beside = false;    // of the same wave as the launch before
     // each: item i belongs to row i / row_items of *axis_rows rows (without an axis: of `rows`); 0: the items
@@ -73,23 +78,73 @@ void emulate_each(const Launch& launch, bool descending) {
 }
 
 template <class F>
-void emulate_team(const Launch& launch, bool descending) {
-    const F f = functor_of<F>(launch);
-    std::vector<typename F::Local> local(F::threads);
-    const auto shared = std::make_unique<typename F::Shared>();
-    for (Index b = 0; b < launch.items; ++b) {
-        const Index block = descending ? launch.items - 1 - b : b;
-        std::memset(static_cast<void*>(shared.get()), 0xFF, sizeof *shared); // not a number until written
-        for (auto& l : local) {
+concept HasParts = requires(const F& f) { f.parts; };
+
+// One block of a team.
+template <class F>
+class EmulatedBlock {
+public:
+    EmulatedBlock() : shared_(std::make_unique<typename F::Shared>()), local_(F::threads) {}
+    void begin(const F& f, Index block, int part) {
+        std::memset(static_cast<void*>(shared_.get()), 0xFF, sizeof *shared_); // not a number until written
+        for (auto& l : local_) {
             l = {};
         }
-        const Index phases = f.phases(block);
-        for (Index p = 0; p < phases; ++p) {
+        next_ = 0;
+        if constexpr (HasParts<F>) {
+            phases_ = f.phases(block, part);
+        } else {
+            phases_ = f.phases(block);
+        }
+    }
+    // Up to the next place where parts meet, or to the end; whether they met.
+    bool run(const F& f, Index block, int part, bool descending) {
+        while (next_ < phases_) {
+            const Index p = next_++;
             for (int t = 0; t < F::threads; ++t) {
                 const int thread = descending ? F::threads - 1 - t : t;
-                f.phase(p, block, thread, *shared, local[static_cast<std::size_t>(thread)]);
+                auto& local = local_[static_cast<std::size_t>(thread)];
+                if constexpr (HasParts<F>) {
+                    f.phase(p, block, part, thread, *shared_, local);
+                } else {
+                    f.phase(p, block, thread, *shared_, local);
+                }
+            }
+            if constexpr (HasParts<F>) {
+                if (f.meets(p, *shared_)) {
+                    return true;
+                }
             }
         }
+        return false;
+    }
+
+private:
+    std::unique_ptr<typename F::Shared> shared_;
+    std::vector<typename F::Local> local_;
+    Index next_ = 0, phases_ = 0;
+};
+
+void parts_meet(std::size_t met, std::size_t parts); // Error(usage) unless none or all
+
+template <class F>
+void emulate_team(const Launch& launch, bool descending) {
+    const F f = functor_of<F>(launch);
+    std::vector<EmulatedBlock<F>> parts(static_cast<std::size_t>(launch.parts));
+    for (Index b = 0; b < launch.items; ++b) {
+        const Index block = descending ? launch.items - 1 - b : b;
+        for (std::size_t q = 0; q < parts.size(); ++q) {
+            parts[q].begin(f, block, static_cast<int>(q));
+        }
+        std::size_t met = 0;
+        do {
+            met = 0;
+            for (std::size_t i = 0; i < parts.size(); ++i) {
+                const std::size_t q = descending ? parts.size() - 1 - i : i;
+                met += parts[q].run(f, block, static_cast<int>(q), descending) ? 1 : 0;
+            }
+            parts_meet(met, parts.size());
+        } while (met > 0);
     }
 }
 
@@ -139,6 +194,9 @@ public:
             push(detail::launch_of(f, name_, blocks));
             launches_.back().shape = Launch::Shape::team;
             launches_.back().threads = F::threads;
+            if constexpr (detail::HasParts<F>) {
+                launches_.back().parts = f.parts;
+            }
             launches_.back().emulate = &detail::emulate_team<F>;
         }
     }

@@ -44,14 +44,15 @@ TETHER_HD inline float rounded(float x) {
 }
 
 // The tile [rows x columns] of a block of 128 threads, `depth` steps of the inner dimension at a time.
-// Threads own 4 x 4 numbers each, or warps 16 x 32.
-template <int rows, int columns, int depth>
+// Threads own 4 x 4 numbers each, or warps 16 x 32. `spare`: numbers between rows of the operands.
+template <int rows, int columns, int depth, int spare>
 class TensorSums {
-    static_assert(rows == 32 && columns == 64 && depth % 8 == 0);
+    static_assert(rows == 32 && columns == 64 && depth % 8 == 0 && spare % 4 == 0); // for load_matrix_sync
 
 public:
     // += sum over k of a[k][row] b[k][column]
-    TETHER_HD void add(const float (&a)[depth][rows], const float (&b)[depth][columns], int thread) {
+    TETHER_HD void add(const float (&a)[depth][rows + spare], const float (&b)[depth][columns + spare],
+                       int thread) {
 #if defined(TETHER_TENSOR_CORES)
         using namespace nvcuda;
         __syncwarp();
@@ -59,9 +60,9 @@ public:
         wmma::fragment<wmma::matrix_a, 16, 16, 8, wmma::precision::tf32, wmma::col_major> left;
         wmma::fragment<wmma::matrix_b, 16, 16, 8, wmma::precision::tf32, wmma::row_major> right;
         for (int k = 0; k < depth; k += 8) {
-            wmma::load_matrix_sync(left, &a[k][row_of(thread)], rows);
+            wmma::load_matrix_sync(left, &a[k][row_of(thread)], rows + spare);
             for (int f = 0; f < 2; ++f) {
-                wmma::load_matrix_sync(right, &b[k][column_of(thread) + 16 * f], columns);
+                wmma::load_matrix_sync(right, &b[k][column_of(thread) + 16 * f], columns + spare);
                 wmma::mma_sync(sums_[f], left, right, sums_[f]);
             }
         }

@@ -28,10 +28,13 @@ struct ProductTile {
     TETHER_HD static int first_column(int thread) { return thread % (columns / own_columns) * own_columns; }
 };
 
+// Rows of the shared tiles begin four banks apart, so that 8 steps of 4 rows, which 32 threads bring at a
+// time, go to 32 different banks. (Numbers of 8 bytes would not fit then.)
 template <class T>
 struct ProductShared {
-    T a[ProductTile::depth][ProductTile::rows];
-    T b[ProductTile::depth][ProductTile::columns];
+    static constexpr int spare = sizeof(T) == 4 ? 4 : 0;
+    T a[ProductTile::depth][ProductTile::rows + spare];
+    T b[ProductTile::depth][ProductTile::columns + spare];
 };
 
 // What a thread carries from memory to the shared tiles: it asks for the next step's numbers, adds the
@@ -73,7 +76,9 @@ struct ProductTensorSums {
     static constexpr bool deposits = true;
     using Tile = float[ProductTile::rows][ProductTile::columns];
     static_assert(sizeof(Tile) <= sizeof(ProductShared<float>));
-    device::TensorSums<ProductTile::rows, ProductTile::columns, ProductTile::depth> sums;
+    device::TensorSums<ProductTile::rows, ProductTile::columns, ProductTile::depth,
+                       ProductShared<float>::spare>
+        sums;
     TETHER_HD void add(const ProductShared<float>& shared, int thread) {
         sums.add(shared.a, shared.b, thread);
     }
@@ -177,9 +182,9 @@ private:
             return x;
         }
     }
-    // Neighbouring threads read neighbouring numbers.
-    TETHER_HD static int row_of(int i) { return i / ProductTile::depth; }
-    TETHER_HD static int k_of(int i) { return i % ProductTile::depth; }
+    // Numbers along the inner dimension: 32 threads take 8 of each of 4 rows, whole sectors of memory.
+    TETHER_HD static int row_of(int i) { return i / 128 * 4 + i / 8 % 4; }
+    TETHER_HD static int k_of(int i) { return i / 32 % 4 * 8 + i % 8; }
 
     TETHER_HD void fetch(const ProductPiece& piece, Index first_row, int thread, ProductStage<T>& stage,
                          const Local& local) const {

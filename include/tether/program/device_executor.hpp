@@ -28,6 +28,10 @@ struct DeviceEnvironment {
     const T* control = nullptr;
     bool commits_state = true;
     kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // of matrix products
+    // Products of several rows are launches of their own, in large tiles: for batches that fill a device. Else,
+    // and only in exact precision, they are steps of programs over rows (kernels/row_program.hpp). The two
+    // add in different orders: all ranks of a job must choose the same.
+    bool products_apart = false;
     // Gradients of weights are made, beside what else there is to do, as soon as there are so many of them
     // that can be; 0: all of them at the end of the part.
     Index bucket_elements = 0;
@@ -75,9 +79,14 @@ private:
     struct Layout; // of a batch in its staging memory, which mirrors the device's
     void record();
     [[nodiscard]] std::vector<DeviceWork> work_of_nodes() const;
-    // What a node appends; sums that may wait go to `deferred`, if there is one.
-    [[nodiscard]] std::vector<device::Launch> launches_of(std::size_t n, DeviceMemory& memory,
-                                                          DeferredSums<T>* deferred) const;
+    // What a node appends; sums that may wait go to `deferred`, products to `products`, if there are such.
+    [[nodiscard]] std::vector<device::Launch>
+    launches_of(std::size_t n, DeviceMemory& memory, DeferredSums<T>* deferred,
+                std::vector<kernels::RowProduct<T>>* products = nullptr) const;
+    [[nodiscard]] bool products_by_rows() const {
+        return !environment_.products_apart &&
+               environment_.precision == kernels::ProductPrecision::exact;
+    }
     void record_stages(const std::vector<DeviceStage>& stages, std::size_t part_stages);
     [[nodiscard]] std::vector<std::vector<std::size_t>>
     waiting_by_stage(const std::vector<DeviceStage>& stages, std::size_t part_stages) const;
@@ -85,7 +94,10 @@ private:
     void record_gradients(DeferredSums<T>& deferred, device::LaunchList& list);
     void record_end_of_part(DeferredSums<T>& deferred);
     void record_stored();
-    [[nodiscard]] std::vector<device::Launch> as_one(const std::vector<device::Launch>& launches);
+    // The launches of a chain (device_chains.cpp).
+    [[nodiscard]] std::vector<device::Launch> chain(const std::vector<std::size_t>& branch);
+    [[nodiscard]] std::vector<device::Launch> product_then(const std::vector<std::size_t>& branch);
+    [[nodiscard]] std::vector<device::Launch> row_program(const std::vector<std::size_t>& branch);
     void append_side_by_side(const std::vector<device::LaunchList>& branches);
     [[nodiscard]] T* pointer(Value v) const;
 

@@ -9,6 +9,7 @@
 #include "tether/kernels/batch_rows.hpp"
 #include "tether/kernels/lane_sums.hpp"
 #include "tether/kernels/product.hpp"
+#include "tether/kernels/row_program.hpp"
 #include "tether/program/batch.hpp"
 
 #include <algorithm>
@@ -115,6 +116,7 @@ struct DeviceRun {
     const T* parameters = nullptr; // the flat vector (weights need no packing here)
     bool commits_state = true;
     kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // of matrix products
+    std::vector<kernels::RowProduct<T>>* row_products = nullptr; // where products go that may be steps
     DeferredSums<T>* deferred = nullptr; // where the outputs of the node may wait for the end of the part
 
     [[nodiscard]] const Operand& input(int i) const { return inputs[static_cast<std::size_t>(i)]; }

@@ -107,16 +107,13 @@ public:
     }
     int launch(const Launch& launch, const void* kernel, unsigned blocks, unsigned threads,
                Stream stream) override {
-        here();
         void* arguments[] = {const_cast<std::byte*>(launch.bytes.data()), const_cast<Index*>(&launch.items)};
-        return cudaLaunchKernel(kernel, dim3(blocks), dim3(threads), arguments, 0, stream_of(stream));
+        return start(kernel, dim3(blocks), threads, launch.parts, arguments, stream);
     }
-    int launch_many(const Launch& /*first*/, const void* kernel, unsigned blocks, unsigned threads,
+    int launch_many(const Launch& first, const void* kernel, unsigned blocks, unsigned threads,
                     unsigned members, const std::byte* functors, const Index* items, Stream stream) override {
-        here();
         void* arguments[] = {&functors, &items};
-        return cudaLaunchKernel(kernel, dim3(blocks, members), dim3(threads), arguments, 0,
-                                stream_of(stream));
+        return start(kernel, dim3(blocks, members), threads, first.parts, arguments, stream);
     }
 
     int begin_capture(Stream stream) override {
@@ -147,6 +144,21 @@ public:
     }
 
 private:
+    int start(const void* kernel, dim3 blocks, unsigned threads, int parts, void** arguments, Stream stream) {
+        here();
+        cudaLaunchAttribute cluster{};
+        cluster.id = cudaLaunchAttributeClusterDimension;
+        cluster.val.clusterDim.x = static_cast<unsigned>(parts);
+        cluster.val.clusterDim.y = 1;
+        cluster.val.clusterDim.z = 1;
+        cudaLaunchConfig_t config{};
+        config.gridDim = blocks;
+        config.blockDim = dim3(threads);
+        config.stream = stream_of(stream);
+        config.attrs = &cluster;
+        config.numAttrs = parts > 1 ? 1 : 0; // devices before sm_90 have none
+        return cudaLaunchKernelExC(&config, kernel, arguments);
+    }
     // A failure shows in the call that follows.
     int here() {
         if (device_of_thread == number_) {

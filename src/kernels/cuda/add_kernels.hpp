@@ -15,6 +15,6 @@ void add_method_kernels(device::Launchers& to);
 void add_tensor_product_kernels(device::Launchers& to);
 void add_norm_kernels(device::Launchers& to);
 void add_graph_kernels(device::Launchers& to);
-void add_sequence_kernels(device::Launchers& to);
+void add_row_program_kernels(device::Launchers& to);
 
 } // namespace tether::kernels

@@ -7,6 +7,8 @@
 #include "add_kernels.hpp"
 
 #include "tether/core/types.hpp"
+#include "tether/device/barriers.hpp"
+#include "tether/device/launch.hpp"
 
 #include <type_traits>
 
@@ -21,17 +23,39 @@ __device__ void do_each(const F& f, const Index items) {
 }
 
 template <class F>
-__device__ void do_team(const F& f, const Index blocks) {
+__device__ typename F::Shared& shared_of_block() {
     using Shared = typename F::Shared;
     static_assert(sizeof(Shared) <= 48 * 1024 && std::is_trivially_copyable_v<Shared>);
     __shared__ alignas(128) unsigned char place[sizeof(Shared)]; // tensor cores ask for 32
-    Shared& shared = *reinterpret_cast<Shared*>(place);
-    for (Index block = blockIdx.x; block < blocks; block += gridDim.x) {
-        typename F::Local local{};
-        const Index phases = f.phases(block);
-        for (Index p = 0; p < phases; ++p) {
-            f.phase(p, block, static_cast<int>(threadIdx.x), shared, local);
-            __syncthreads();
+    return *reinterpret_cast<Shared*>(place);
+}
+
+template <class F>
+__device__ void do_team(const F& f, const Index blocks) {
+    typename F::Shared& shared = shared_of_block<F>();
+    if constexpr (device::detail::HasParts<F>) { // neighbouring blocks, a cluster
+        const auto parts = static_cast<unsigned>(f.parts);
+        const auto part = static_cast<int>(blockIdx.x % parts);
+        for (Index block = blockIdx.x / parts; block < blocks; block += gridDim.x / parts) {
+            typename F::Local local{};
+            const Index phases = f.phases(block, part);
+            for (Index p = 0; p < phases; ++p) {
+                f.phase(p, block, part, static_cast<int>(threadIdx.x), shared, local);
+                if (f.meets(p, shared)) {
+                    device::cluster_barrier();
+                } else {
+                    __syncthreads();
+                }
+            }
+        }
+    } else {
+        for (Index block = blockIdx.x; block < blocks; block += gridDim.x) {
+            typename F::Local local{};
+            const Index phases = f.phases(block);
+            for (Index p = 0; p < phases; ++p) {
+                f.phase(p, block, static_cast<int>(threadIdx.x), shared, local);
+                __syncthreads();
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ const device::Launchers& launchers() {
         add_tensor_product_kernels(table);
         add_norm_kernels(table);
         add_graph_kernels(table);
-        add_sequence_kernels(table);
+        add_row_program_kernels(table);
         return table;
     }();
     return all;

@@ -1,5 +1,5 @@
-// Row-wise functors that may be steps of a sequence (tether/kernels/sequence.hpp), and the functor that runs
-// them.
+// Row-wise functors that may be steps of others (tether/kernels/row_steps.hpp), and products that elementwise
+// ones follow.
 #pragma once
 
 #include "elementwise.hpp"
@@ -8,7 +8,7 @@
 #include "products.hpp"
 #include "tensor_products.hpp"
 
-#include "tether/kernels/sequence.hpp"
+#include "tether/kernels/row_steps.hpp"
 
 #include <type_traits>
 
@@ -46,41 +46,20 @@ struct IsElementwise<PerFlat<G>> : std::true_type {};
 
 // Calls call(f) with the functor of a step, if it is one of these.
 template <class... F, class Call>
-TETHER_HD void with_functor(Functors<F...>, const SequenceStep& step, const Call& call) {
+TETHER_HD void with_functor(Functors<F...>, const RowStep& step, const Call& call) {
     std::int32_t kind = 0;
     ((step.kind == kind++ ? call(*reinterpret_cast<const F*>(step.functor)) : void()), ...);
 }
 
-template <class T>
-struct Sequence {
-    static constexpr int threads = 128;
-    struct Shared {};
-    struct Local {};
-
-    RowCount rows;
-    Index block_rows;
-    const SequenceStep* steps;
-    Index count;
-
-    TETHER_HD Index phases(Index block) const { return block * block_rows < rows() ? count : 0; }
-    TETHER_HD void phase(Index p, Index block, int thread, Shared&, Local&) const {
-        const SequenceStep& step = steps[p];
-        const Index first = block * block_rows;
-        const Index last = first + block_rows < rows() ? first + block_rows : rows();
-        with_functor(StepFunctors<T>{}, step, Items{first * step.row_items + thread, last * step.row_items});
-    }
-
-private:
-    struct Items {
-        Index from, to;
-        template <class F>
-        TETHER_HD void operator()(const F& f) const {
-            static_assert(sizeof(F) <= sizeof(SequenceStep::functor) && alignof(F) <= 16);
-            for (Index i = from; i < to; i += threads) {
-                f(i);
-            }
+// Step of one number of a value, for steps that are elementwise.
+struct StepOfNumber {
+    Index i;
+    template <class F>
+    TETHER_HD void operator()(const F& f) const {
+        if constexpr (IsElementwise<F>::value) {
+            f(i);
         }
-    };
+    }
 };
 
 // A product, each number of whose result goes through elementwise steps as soon as it is there.
@@ -92,7 +71,7 @@ struct ProductThen {
     using Local = typename Product::Local;
 
     Product product;
-    const SequenceStep* steps;
+    const RowStep* steps;
     Index count;
 
     TETHER_HD Index phases(Index block) const { return product.phases(block); }
@@ -101,30 +80,21 @@ struct ProductThen {
     }
 
 private:
-    struct Item {
-        Index i;
-        template <class F>
-        TETHER_HD void operator()(const F& f) const {
-            if constexpr (IsElementwise<F>::value) {
-                f(i);
-            }
-        }
-    };
     struct Then {
-        const SequenceStep* steps;
+        const RowStep* steps;
         Index count;
         TETHER_HD void operator()(Index i) const {
             for (Index s = 0; s < count; ++s) {
-                with_functor(StepFunctors<T>{}, steps[s], Item{i});
+                with_functor(StepFunctors<T>{}, steps[s], StepOfNumber{i});
             }
         }
     };
 };
 
 template <class T>
-using SequenceFunctors = Functors<Sequence<T>, ProductThen<T>>;
+using ProductThenFunctors = Functors<ProductThen<T>>;
 
-using RoundedSequenceFunctors =
+using RoundedProductThenFunctors =
     Functors<ProductThen<float, ProductPrecision::tf32>, ProductThen<float, ProductPrecision::bf16>>;
 
 } // namespace tether::kernels

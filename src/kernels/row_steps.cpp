@@ -1,4 +1,4 @@
-#include "functors/sequence.hpp"
+#include "functors/row_steps.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -6,9 +6,6 @@
 
 namespace tether::kernels {
 namespace {
-
-// Items of a block: a few for every thread, so that small batches still fill a device.
-constexpr Index block_items = 1024;
 
 template <class T>
 const std::unordered_map<std::type_index, std::int32_t>& kinds() {
@@ -24,25 +21,16 @@ const std::unordered_map<std::type_index, std::int32_t>& kinds() {
 } // namespace
 
 template <class T>
-std::optional<SequenceStep> sequence_step(const device::Launch& launch) {
+std::optional<RowStep> row_step(const device::Launch& launch) {
     const auto found = kinds<T>().find(launch.functor);
     if (launch.row_items == 0 || found == kinds<T>().end()) {
         return std::nullopt;
     }
-    SequenceStep step;
+    RowStep step;
     step.kind = found->second;
     step.row_items = static_cast<std::int32_t>(launch.row_items);
     std::memcpy(step.functor, launch.bytes.data(), launch.size);
     return step;
-}
-
-template <class T>
-void append_sequence(device::LaunchList& list, const device::Launch& like, const SequenceStep* steps,
-                     Index count, Index most_items) {
-    const Index capacity = like.items / like.row_items;
-    const Index block_rows = std::max<Index>(1, block_items / most_items);
-    list.team((capacity + block_rows - 1) / block_rows,
-              Sequence<T>{{like.axis_rows, like.rows}, block_rows, steps, count});
 }
 
 template <class T>
@@ -57,7 +45,7 @@ bool is_product(const device::Launch& launch) {
 }
 
 template <class T>
-void append_product_then(device::LaunchList& list, const device::Launch& product, const SequenceStep* steps,
+void append_product_then(device::LaunchList& list, const device::Launch& product, const RowStep* steps,
                          Index count) {
     const auto append = [&]<ProductPrecision precision>() {
         if (product.functor == typeid(BlockProduct<T, precision>)) {
@@ -75,15 +63,11 @@ void append_product_then(device::LaunchList& list, const device::Launch& product
 
 template bool is_product<float>(const device::Launch&);
 template bool is_product<double>(const device::Launch&);
-template void append_product_then<float>(device::LaunchList&, const device::Launch&, const SequenceStep*,
+template void append_product_then<float>(device::LaunchList&, const device::Launch&, const RowStep*,
                                          Index);
-template void append_product_then<double>(device::LaunchList&, const device::Launch&, const SequenceStep*,
+template void append_product_then<double>(device::LaunchList&, const device::Launch&, const RowStep*,
                                           Index);
-template std::optional<SequenceStep> sequence_step<float>(const device::Launch&);
-template std::optional<SequenceStep> sequence_step<double>(const device::Launch&);
-template void append_sequence<float>(device::LaunchList&, const device::Launch&, const SequenceStep*, Index,
-                                     Index);
-template void append_sequence<double>(device::LaunchList&, const device::Launch&, const SequenceStep*, Index,
-                                      Index);
+template std::optional<RowStep> row_step<float>(const device::Launch&);
+template std::optional<RowStep> row_step<double>(const device::Launch&);
 
 } // namespace tether::kernels

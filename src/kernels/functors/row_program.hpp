@@ -1,0 +1,252 @@
+// The functor that takes rows through a program (tether/kernels/row_program.hpp).
+#pragma once
+
+#include "row_steps.hpp"
+
+#include "tether/device/async_copy.hpp"
+#include "tether/kernels/row_program.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace tether::kernels {
+
+template <class T>
+struct RowTile {
+    static constexpr int threads = 128, warps = 4;
+    static constexpr int rows = 16, columns = 32;
+    static constexpr int depth = sizeof(T) == 4 ? 64 : 16; // of the inner dimension in one go
+    static constexpr int halts = 3;                        // places in shared memory that are filled in turn
+};
+
+// Up to `depth` steps of the inner dimension of one tile.
+template <class T>
+struct RowFetch {
+    const T* x = nullptr; // row 0 of the value, first step
+    const T* weight = nullptr;
+    Index x_stride = 0;
+    std::int32_t k_stride = 0, n_stride = 0;
+    std::int32_t k = 0, columns = 0;
+    std::int32_t times = 1, tile = 0; // rows of the value per row of the axis; first row, from the team's on
+};
+// Where a tile goes when its sums are there.
+template <class T>
+struct RowFinish {
+    T* out = nullptr;        // row 0, column 0; null: nothing to finish
+    const T* bias = nullptr; // of the tile's first column
+    Index stride = 0, column = 0;
+    std::int32_t columns = 0, times = 1, tile = 0;
+    std::int32_t first_then = 0, then_count = 0;
+};
+// One phase of a part that makes products: three tiles at once, one on its way, one added, one finished.
+template <class T>
+struct RowProductPhase {
+    RowFetch<T> fetch; // k = 0: nothing
+    std::int32_t fetch_to = 0, add_from = 0;
+    std::int32_t adds = -1; // steps of the inner dimension there; -1: nothing to add
+    std::int32_t begins = 0, deposits = 0;
+    RowFinish<T> finish;
+};
+
+template <class T>
+struct RowProductShared {
+    using Tile = RowTile<T>;
+    T a[Tile::halts][Tile::depth][Tile::rows];
+    T b[Tile::halts][Tile::depth][Tile::columns];
+    T partial[Tile::warps][Tile::rows][Tile::columns];
+};
+struct NoRowProducts {};
+
+template <class T>
+struct RowProductSums {
+    device::AsyncCopies copies;
+    T sum[4][4] = {};
+};
+
+// Numbers in groups of four, which go from and to shared memory at once.
+template <class T>
+struct alignas(16) FourNumbers {
+    T x[4];
+};
+template <class T>
+TETHER_HD FourNumbers<T> four_of(const T* at) {
+    FourNumbers<T> four;
+    std::memcpy(&four, __builtin_assume_aligned(at, 16), sizeof four);
+    return four;
+}
+
+template <class T, bool products>
+struct RowProgram {
+    using Tile = RowTile<T>;
+    static constexpr int threads = Tile::threads;
+    struct Shared {
+        RowStep step[2]; // the one at hand, and the next one on its way
+        std::conditional_t<products, RowProductShared<T>, NoRowProducts> tiles;
+    };
+    using Local = std::conditional_t<products, RowProductSums<T>, NoRowProducts>;
+
+    RowCount rows; // of the axis
+    Index block_rows;
+    const RowStep* steps;
+    const RowStep* then;
+    std::int32_t parts;
+    std::int32_t begin[most_row_parts + 1];
+
+    TETHER_HD Index phases(Index block, int part) const {
+        return block * block_rows < rows() ? begin[part + 1] - begin[part] + 1 : 0;
+    }
+    TETHER_HD void phase(Index p, Index block, int part, int thread, Shared& shared, Local& local) const {
+        constexpr int words = sizeof(RowStep) / 4;
+        static_assert(words <= threads);
+        const bool brings = p < begin[part + 1] - begin[part] && thread < words;
+        std::uint32_t word = 0;
+        if (brings) {
+            std::memcpy(&word,
+                        reinterpret_cast<const std::byte*>(steps + begin[part] + p) + sizeof word * thread,
+                        sizeof word);
+        }
+        if (p > 0) {
+            const RowStep& step = shared.step[(p - 1) % 2];
+            if (step.kind >= 0) {
+                const Index first = block * block_rows;
+                const Index last = first + block_rows < rows() ? first + block_rows : rows();
+                with_functor(StepFunctors<T>{}, step,
+                             Items{first * step.row_items + part * threads + thread, last * step.row_items,
+                                   parts * threads});
+            } else if constexpr (products) {
+                if (step.kind == RowStep::product) {
+                    multiply(*reinterpret_cast<const RowProductPhase<T>*>(step.functor), block, thread,
+                             shared.tiles, local);
+                }
+            }
+        }
+        if (brings) {
+            std::memcpy(reinterpret_cast<std::byte*>(&shared.step[p % 2]) + sizeof word * thread, &word,
+                        sizeof word);
+        }
+    }
+    // Whether all parts meet after a phase.
+    TETHER_HD bool meets(Index p, const Shared& shared) const {
+        return p > 0 && shared.step[(p - 1) % 2].meets != 0;
+    }
+
+private:
+    struct Items {
+        Index from, to, stride;
+        template <class F>
+        TETHER_HD void operator()(const F& f) const {
+            static_assert(sizeof(F) <= sizeof(RowStep::functor) && alignof(F) <= 16);
+            for (Index i = from; i < to; i += stride) {
+                f(i);
+            }
+        }
+    };
+    // Where numbers lie in shared memory: groups of four change places from step to step, so that neither
+    // those who bring 8 steps of 4 rows nor those who bring 32 columns meet in a bank.
+    TETHER_HD static int a_at(int k, int row) { return row ^ (k / 2 % 4 * 4); }
+    TETHER_HD static int b_at(int k, int column) { return column ^ (k % 8 * 4); }
+    // 32 threads take 8 steps of 4 rows.
+    TETHER_HD static int k_of(int i) { return i % 8 + i / 32 % (Tile::depth / 8) * 8; }
+    TETHER_HD static int row_of(int i) { return i / 8 % 4 + i / (4 * Tile::depth) * 4; }
+
+    // The first row of a tile of a value, and how many there are of it.
+    struct Rows {
+        Index first;
+        int left;
+    };
+    TETHER_HD Rows rows_of(Index block, std::int32_t times, std::int32_t tile) const {
+        const Index end = (block + 1) * block_rows < rows() ? (block + 1) * block_rows : rows();
+        const Index first = block * block_rows * times + tile;
+        const Index left = end * times - first;
+        return {first, static_cast<int>(left < Tile::rows ? left : Tile::rows)};
+    }
+    TETHER_HD void multiply(const RowProductPhase<T>& phase, Index block, int thread,
+                            RowProductShared<T>& tiles, RowProductSums<T>& local) const {
+        if (phase.fetch.k > 0) {
+            fetch(phase.fetch, block, thread, tiles.a[phase.fetch_to], tiles.b[phase.fetch_to], local.copies);
+        }
+        local.copies.commit();
+        if (phase.adds >= 0) {
+            if (phase.begins != 0) {
+                for (auto& of_row : local.sum) {
+                    for (T& x : of_row) {
+                        x = 0;
+                    }
+                }
+            }
+            add(phase.adds, thread, tiles.a[phase.add_from], tiles.b[phase.add_from], local.sum);
+            if (phase.deposits != 0) {
+                deposit(thread, local.sum, tiles.partial[thread / 32]);
+            }
+        }
+        if (phase.finish.out != nullptr) {
+            finish(phase.finish, block, thread, tiles.partial);
+        }
+        local.copies.template wait<1>(); // what is added next
+    }
+    TETHER_HD void fetch(const RowFetch<T>& f, Index block, int thread, T (&a)[Tile::depth][Tile::rows],
+                         T (&b)[Tile::depth][Tile::columns], device::AsyncCopies& copies) const {
+        const Rows of_tile = rows_of(block, f.times, f.tile);
+        const T* x = f.x + of_tile.first * f.x_stride;
+        for (int s = 0; s < Tile::depth * Tile::rows / threads; ++s) {
+            const int k = k_of(thread + s * threads), row = row_of(thread + s * threads);
+            if (k < f.k) {
+                copies.copy(&a[k][a_at(k, row)], x + row * f.x_stride + k, row < of_tile.left);
+            }
+        }
+        const bool along_n = f.n_stride == 1;
+        for (int s = 0; s < Tile::depth * Tile::columns / threads; ++s) {
+            const int i = thread + s * threads;
+            const int k = along_n ? i / Tile::columns : k_of(i);
+            const int j = along_n ? i % Tile::columns : row_of(i);
+            if (k < f.k) {
+                copies.copy(&b[k][b_at(k, j)], f.weight + Index{k} * f.k_stride + Index{j} * f.n_stride,
+                            j < f.columns);
+            }
+        }
+    }
+    // A warp has its quarter of the steps for the whole tile, each thread 4 x 4 numbers.
+    TETHER_HD static int own_row(int thread) { return thread % 32 / 8 * 4; }
+    TETHER_HD static int own_column(int thread) { return thread % 8 * 4; }
+    TETHER_HD static void add(int steps, int thread, const T (&a)[Tile::depth][Tile::rows],
+                              const T (&b)[Tile::depth][Tile::columns], T (&sum)[4][4]) {
+        const int quarter = (steps + Tile::warps - 1) / Tile::warps;
+        const int first = thread / 32 * quarter;
+        const int last = first + quarter < steps ? first + quarter : steps;
+        for (int k = first; k < last; ++k) {
+            const FourNumbers<T> x = four_of(&a[k][a_at(k, own_row(thread))]);
+            const FourNumbers<T> w = four_of(&b[k][b_at(k, own_column(thread))]);
+            for (int i = 0; i < 4; ++i) {
+                for (int j = 0; j < 4; ++j) {
+                    sum[i][j] += x.x[i] * w.x[j];
+                }
+            }
+        }
+    }
+    TETHER_HD static void deposit(int thread, const T (&sum)[4][4], T (&to)[Tile::rows][Tile::columns]) {
+        for (int i = 0; i < 4; ++i) {
+            for (int j = 0; j < 4; ++j) {
+                to[own_row(thread) + i][own_column(thread) + j] = sum[i][j];
+            }
+        }
+    }
+    TETHER_HD void finish(const RowFinish<T>& f, Index block, int thread,
+                          const T (&partial)[Tile::warps][Tile::rows][Tile::columns]) const {
+        const Rows of_tile = rows_of(block, f.times, f.tile);
+        const int column = thread % Tile::columns;
+        for (int row = thread / Tile::columns; row < of_tile.left && column < f.columns; row += Tile::warps) {
+            const T sum = (partial[0][row][column] + partial[1][row][column]) +
+                          (partial[2][row][column] + partial[3][row][column]);
+            const Index at = (of_tile.first + row) * f.stride + f.column + column;
+            f.out[at] = (f.bias == nullptr ? T(0) : f.bias[column]) + sum;
+            for (std::int32_t s = f.first_then; s < f.first_then + f.then_count; ++s) {
+                with_functor(StepFunctors<T>{}, then[s], StepOfNumber{at});
+            }
+        }
+    }
+};
+
+template <class T>
+using RowProgramFunctors = Functors<RowProgram<T, false>, RowProgram<T, true>>;
+
+} // namespace tether::kernels
