@@ -64,6 +64,7 @@ public:
     explicit GatheredBackward(const BilinearMap& back) : tables_(back), columns_(back.columns) {}
     [[nodiscard]] std::string_view name() const override { return "gathered_bilinear_backward"; }
     [[nodiscard]] bool sums_tiles() const override { return true; }
+    [[nodiscard]] bool rows_on_devices() const override { return true; }
     template <class T>
     void execute(Run<T>& r) const {
         const auto needed = static_cast<std::size_t>(rows_at_once * (tables_.factors() + columns_));
@@ -127,9 +128,6 @@ public:
                                                                              0,
                                                                              r.out(2),
                                                                              r.out_columns(2)});
-            if (ends > 0) {
-                r.list->mark_beside();
-            }
         }
     }
     [[nodiscard]] double flop(const Run<float>& r) const override {

@@ -55,6 +55,39 @@ void remove_repetitions(Program& program) {
     program.part_nodes = part;
 }
 
+// A node whose rows are of several axes becomes one node for each of them, so that each goes with others of
+// its rows.
+void part_by_axes(Program& program) {
+    std::vector<Node> nodes;
+    std::size_t forward = 0;
+    std::size_t part = 0;
+    for (std::size_t n = 0; n < program.nodes.size(); ++n) {
+        Node& node = program.nodes[n];
+        std::set<Axis> axes;
+        for (const Value v : node.out) {
+            if (v.valid()) {
+                axes.insert(program.info(v).extent.axis);
+            }
+        }
+        const std::size_t before = nodes.size();
+        if (axes.size() > 1 && node.op->rows_on_devices()) {
+            for (const Axis axis : axes) {
+                Node& one = nodes.emplace_back(node);
+                for (Value& v : one.out) {
+                    v = v.valid() && program.info(v).extent.axis == axis ? v : Value{};
+                }
+            }
+        } else {
+            nodes.push_back(std::move(node));
+        }
+        forward += n < program.forward_nodes ? nodes.size() - before : 0;
+        part += n < program.part_nodes ? nodes.size() - before : 0;
+    }
+    program.nodes = std::move(nodes);
+    program.forward_nodes = forward;
+    program.part_nodes = part;
+}
+
 } // namespace
 
 std::vector<bool> writes_gradients_alone(const Program& program) {
@@ -88,6 +121,7 @@ std::vector<bool> writes_gradients_alone(const Program& program) {
 
 Program device_program(Program program) {
     remove_repetitions(program);
+    part_by_axes(program);
     const std::vector<bool> last = writes_gradients_alone(program);
     std::vector<Node> nodes;
     for (const bool gradients : {false, true}) {

@@ -168,7 +168,7 @@ std::vector<DeviceWork> DeviceExecutor<T>::work_of_nodes() const {
             work.push_back(DeviceWork::sums);
         } else if (launches.size() == 1 && kernels::is_product<T>(launches.front())) {
             work.push_back(DeviceWork::product);
-        } else if (program_.nodes[n].op->tiling() == Tiling::rows && !launches.empty() &&
+        } else if (program_.nodes[n].op->rows_on_devices() && !launches.empty() &&
                    std::ranges::all_of(launches, by_rows)) {
             const bool elementwise = std::ranges::all_of(launches, &device::Launch::elementwise);
             work.push_back(elementwise ? DeviceWork::elementwise : DeviceWork::rows);

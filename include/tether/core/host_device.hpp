@@ -1,9 +1,15 @@
-// Marks functions that run on the host and on a device. Empty for a plain C++ compiler, so that
-// the mathematics of a kernel is written once and no caller holds an #ifdef.
+// Marks functions that run on the host and on a device, and loops that a device's compiler is to unroll.
+// Empty for a plain C++ compiler, so that the mathematics of a kernel is written once and no caller holds an
+// #ifdef.
 #pragma once
 
 #if defined(__CUDACC__)
 #define TETHER_HD __host__ __device__
 #else
 #define TETHER_HD
+#endif
+#if defined(__CUDA_ARCH__)
+#define TETHER_UNROLL _Pragma("unroll")
+#else
+#define TETHER_UNROLL
 #endif

@@ -53,6 +53,9 @@ public:
     // Sums over the rows of inputs of one extent and can do so tile by tile (Run::sums_tiles); outputs of
     // that extent are written row by row.
     [[nodiscard]] virtual bool sums_tiles() const { return false; }
+    // On a device: its launches make rows that need, of their own axis, the same row alone; outputs of
+    // different axes in different launches, which may come at different times (device_program.hpp).
+    [[nodiscard]] virtual bool rows_on_devices() const { return tiling() == Tiling::rows; }
     // So cheap, compared with moving its outputs through memory, that they are computed again in the
     // reverse pass rather than kept (rematerialise.hpp). Only with Tiling::rows.
     [[nodiscard]] virtual bool cheap() const { return false; }

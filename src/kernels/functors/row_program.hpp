@@ -58,7 +58,11 @@ struct RowProductShared {
 struct NoRowProducts {};
 
 template <class T>
-struct RowProductSums {
+struct RowLocal {
+    Index rows = 0; // there are
+};
+template <class T>
+struct RowProductLocal : RowLocal<T> {
     device::AsyncCopies copies;
     T sum[4][4] = {};
 };
@@ -83,7 +87,7 @@ struct RowProgram {
         RowStep step[2]; // the one at hand, and the next one on its way
         std::conditional_t<products, RowProductShared<T>, NoRowProducts> tiles;
     };
-    using Local = std::conditional_t<products, RowProductSums<T>, NoRowProducts>;
+    using Local = std::conditional_t<products, RowProductLocal<T>, RowLocal<T>>;
 
     RowCount rows; // of the axis
     Index block_rows;
@@ -105,11 +109,13 @@ struct RowProgram {
                         reinterpret_cast<const std::byte*>(steps + begin[part] + p) + sizeof word * thread,
                         sizeof word);
         }
-        if (p > 0) {
+        if (p == 0) {
+            local.rows = rows();
+        } else {
             const RowStep& step = shared.step[(p - 1) % 2];
             if (step.kind >= 0) {
                 const Index first = block * block_rows;
-                const Index last = first + block_rows < rows() ? first + block_rows : rows();
+                const Index last = first + block_rows < local.rows ? first + block_rows : local.rows;
                 with_functor(StepFunctors<T>{}, step,
                              Items{first * step.row_items + part * threads + thread, last * step.row_items,
                                    parts * threads});
@@ -145,25 +151,43 @@ private:
     // those who bring 8 steps of 4 rows nor those who bring 32 columns meet in a bank.
     TETHER_HD static int a_at(int k, int row) { return row ^ (k / 2 % 4 * 4); }
     TETHER_HD static int b_at(int k, int column) { return column ^ (k % 8 * 4); }
-    // 32 threads take 8 steps of 4 rows.
-    TETHER_HD static int k_of(int i) { return i % 8 + i / 32 % (Tile::depth / 8) * 8; }
-    TETHER_HD static int row_of(int i) { return i / 8 % 4 + i / (4 * Tile::depth) * 4; }
+    // Numbers along the inner dimension: 32 threads take 8 steps of 4 rows, whole sectors of memory.
+    struct Along {
+        static constexpr int groups = Tile::depth / 8 < Tile::warps ? Tile::depth / 8 : Tile::warps;
+        static constexpr int passes = Tile::depth / (8 * groups);
+        static constexpr int rows_at_once = 4 * Tile::warps / groups;
+        TETHER_HD static int k(int thread, int turn) {
+            return thread % 8 + thread / 32 % groups * 8 + turn % passes * (8 * groups);
+        }
+        TETHER_HD static int row(int thread, int turn) {
+            return thread / 8 % 4 + thread / 32 / groups * 4 + turn / passes * rows_at_once;
+        }
+    };
 
     // The first row of a tile of a value, and how many there are of it.
     struct Rows {
         Index first;
         int left;
     };
-    TETHER_HD Rows rows_of(Index block, std::int32_t times, std::int32_t tile) const {
-        const Index end = (block + 1) * block_rows < rows() ? (block + 1) * block_rows : rows();
+    TETHER_HD Rows rows_of(Index block, Index count, std::int32_t times, std::int32_t tile) const {
+        const Index end = (block + 1) * block_rows < count ? (block + 1) * block_rows : count;
         const Index first = block * block_rows * times + tile;
         const Index left = end * times - first;
         return {first, static_cast<int>(left < Tile::rows ? left : Tile::rows)};
     }
     TETHER_HD void multiply(const RowProductPhase<T>& phase, Index block, int thread,
-                            RowProductShared<T>& tiles, RowProductSums<T>& local) const {
+                            RowProductShared<T>& tiles, RowProductLocal<T>& local) const {
         if (phase.fetch.k > 0) {
-            fetch(phase.fetch, block, thread, tiles.a[phase.fetch_to], tiles.b[phase.fetch_to], local.copies);
+            const RowFetch<T> f = phase.fetch;
+            const Rows of_tile = rows_of(block, local.rows, f.times, f.tile);
+            const bool whole = f.k == Tile::depth && f.columns == Tile::columns && of_tile.left == Tile::rows;
+            if (whole) { // most are, and need no questions
+                fetch<true>(f, of_tile, thread, tiles.a[phase.fetch_to], tiles.b[phase.fetch_to],
+                            local.copies);
+            } else {
+                fetch<false>(f, of_tile, thread, tiles.a[phase.fetch_to], tiles.b[phase.fetch_to],
+                             local.copies);
+            }
         }
         local.copies.commit();
         if (phase.adds >= 0) {
@@ -180,45 +204,65 @@ private:
             }
         }
         if (phase.finish.out != nullptr) {
-            finish(phase.finish, block, thread, tiles.partial);
+            const RowFinish<T> f = phase.finish;
+            finish(f, rows_of(block, local.rows, f.times, f.tile), thread, tiles.partial);
         }
         local.copies.template wait<1>(); // what is added next
     }
-    TETHER_HD void fetch(const RowFetch<T>& f, Index block, int thread, T (&a)[Tile::depth][Tile::rows],
-                         T (&b)[Tile::depth][Tile::columns], device::AsyncCopies& copies) const {
-        const Rows of_tile = rows_of(block, f.times, f.tile);
+    // Up to the next multiple of 8 steps, which add() takes: zero beyond the last.
+    template <bool whole>
+    TETHER_HD static void fetch(const RowFetch<T>& f, Rows of_tile, int thread,
+                                T (&a)[Tile::depth][Tile::rows], T (&b)[Tile::depth][Tile::columns],
+                                device::AsyncCopies& copies) {
+        const int end = (f.k + 7) / 8 * 8;
         const T* x = f.x + of_tile.first * f.x_stride;
-        for (int s = 0; s < Tile::depth * Tile::rows / threads; ++s) {
-            const int k = k_of(thread + s * threads), row = row_of(thread + s * threads);
-            if (k < f.k) {
-                copies.copy(&a[k][a_at(k, row)], x + row * f.x_stride + k, row < of_tile.left);
+        TETHER_UNROLL
+        for (int turn = 0; turn < Tile::depth * Tile::rows / threads; ++turn) {
+            const int k = Along::k(thread, turn), row = Along::row(thread, turn);
+            if (whole || k < end) {
+                copies.copy(&a[k][a_at(k, row)], x + row * f.x_stride + k,
+                            whole || (k < f.k && row < of_tile.left));
             }
         }
-        const bool along_n = f.n_stride == 1;
-        for (int s = 0; s < Tile::depth * Tile::columns / threads; ++s) {
-            const int i = thread + s * threads;
-            const int k = along_n ? i / Tile::columns : k_of(i);
-            const int j = along_n ? i % Tile::columns : row_of(i);
-            if (k < f.k) {
-                copies.copy(&b[k][b_at(k, j)], f.weight + Index{k} * f.k_stride + Index{j} * f.n_stride,
-                            j < f.columns);
+        if (f.n_stride == 1) {
+            const int j = thread % Tile::columns;
+            TETHER_UNROLL
+            for (int turn = 0; turn < Tile::depth / Tile::warps; ++turn) {
+                const int k = thread / Tile::columns + turn * Tile::warps;
+                if (whole || k < end) {
+                    copies.copy(&b[k][b_at(k, j)], f.weight + Index{k} * f.k_stride + j,
+                                whole || (k < f.k && j < f.columns));
+                }
+            }
+        } else {
+            TETHER_UNROLL
+            for (int turn = 0; turn < Tile::depth * Tile::columns / threads; ++turn) {
+                const int k = Along::k(thread, turn), j = Along::row(thread, turn);
+                if (whole || k < end) {
+                    copies.copy(&b[k][b_at(k, j)], f.weight + Index{k} * f.k_stride + Index{j} * f.n_stride,
+                                whole || (k < f.k && j < f.columns));
+                }
             }
         }
     }
-    // A warp has its quarter of the steps for the whole tile, each thread 4 x 4 numbers.
+    // A warp has its quarter of the steps for the whole tile, eight at a time; each thread 4 x 4 numbers.
     TETHER_HD static int own_row(int thread) { return thread % 32 / 8 * 4; }
     TETHER_HD static int own_column(int thread) { return thread % 8 * 4; }
     TETHER_HD static void add(int steps, int thread, const T (&a)[Tile::depth][Tile::rows],
                               const T (&b)[Tile::depth][Tile::columns], T (&sum)[4][4]) {
-        const int quarter = (steps + Tile::warps - 1) / Tile::warps;
+        constexpr int at_once = 8;
+        const int quarter = (steps + Tile::warps * at_once - 1) / (Tile::warps * at_once) * at_once;
         const int first = thread / 32 * quarter;
         const int last = first + quarter < steps ? first + quarter : steps;
-        for (int k = first; k < last; ++k) {
-            const FourNumbers<T> x = four_of(&a[k][a_at(k, own_row(thread))]);
-            const FourNumbers<T> w = four_of(&b[k][b_at(k, own_column(thread))]);
-            for (int i = 0; i < 4; ++i) {
-                for (int j = 0; j < 4; ++j) {
-                    sum[i][j] += x.x[i] * w.x[j];
+        for (int k = first; k < last; k += at_once) {
+            TETHER_UNROLL
+            for (int s = 0; s < at_once; ++s) {
+                const FourNumbers<T> x = four_of(&a[k + s][a_at(s, own_row(thread))]);
+                const FourNumbers<T> w = four_of(&b[k + s][b_at(s, own_column(thread))]);
+                for (int i = 0; i < 4; ++i) {
+                    for (int j = 0; j < 4; ++j) {
+                        sum[i][j] += x.x[i] * w.x[j];
+                    }
                 }
             }
         }
@@ -230,9 +274,8 @@ private:
             }
         }
     }
-    TETHER_HD void finish(const RowFinish<T>& f, Index block, int thread,
+    TETHER_HD void finish(const RowFinish<T>& f, Rows of_tile, int thread,
                           const T (&partial)[Tile::warps][Tile::rows][Tile::columns]) const {
-        const Rows of_tile = rows_of(block, f.times, f.tile);
         const int column = thread % Tile::columns;
         for (int row = thread / Tile::columns; row < of_tile.left && column < f.columns; row += Tile::warps) {
             const T sum = (partial[0][row][column] + partial[1][row][column]) +
