@@ -41,8 +41,8 @@ public:
         made("cudaSetDevice", calls_->use_device(number));
         graphs_.emplace(*calls_, name_, [this](const char* call, int result) { made(call, result); });
         try {
-            for (Stream& stream : streams_) {
-                made("cudaStreamCreateWithFlags", calls_->make_stream(stream));
+            for (std::size_t s = 0; s < streams_.size(); ++s) {
+                made("cudaStreamCreateWithPriority", calls_->make_stream(streams_[s], s == side));
             }
             for (Event& event : events_) {
                 made("cudaEventCreateWithFlags", calls_->make_event(event));
@@ -159,7 +159,9 @@ public:
     // Two blocks for every multiprocessor, which hide each other's waiting.
     [[nodiscard]] int parts_of_teams(Index teams) const override {
         int parts = 1;
-        while (clusters_ && parts < most_parts && teams * parts * 2 <= Index{2} * multiprocessors_) {
+        // Teams that fill more than half of the device by themselves need nobody to meet.
+        const bool divides = clusters_ && 2 * teams <= multiprocessors_;
+        while (divides && parts < most_parts && teams * parts * 2 <= 2 * multiprocessors_) {
             parts *= 2;
         }
         return parts;

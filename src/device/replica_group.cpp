@@ -122,6 +122,7 @@ public:
         const std::scoped_lock lock(meeting_.mutex);
         real_.clear(device, bytes);
     }
+    // Replicas fill the device together: the default of one part is what suits them.
     // Sums between ranks have no place here: a replica is one rank.
     void run(const LaunchList& list, std::size_t first, std::size_t last, const DeviceExchange&) override {
         std::unique_lock lock(meeting_.mutex);

@@ -109,6 +109,7 @@ RowTables row_tables(const std::vector<RowLevel<T>>& levels, Index block_rows, i
     check(parts >= 1 && parts <= most_row_parts, "a row program in {} parts, expected 1 to {}", parts,
           most_row_parts);
     RowTables tables;
+    tables.meetings = static_cast<int>(std::ranges::count(levels, true, &RowLevel<T>::meet));
     std::vector<std::vector<RowStep>> of_part(static_cast<std::size_t>(parts));
     for (std::size_t l = 0; l < levels.size(); ++l) {
         const RowLevel<T>& level = levels[l];
@@ -132,7 +133,7 @@ RowTables row_tables(const std::vector<RowLevel<T>>& levels, Index block_rows, i
             const std::size_t before = steps.size();
             steps.insert(steps.end(), level.steps.begin(), level.steps.end());
             add_phases<T>(dealt[q], steps);
-            if (parts > 1 && l + 1 < levels.size()) {
+            if (parts > 1 && level.meet) {
                 if (steps.size() == before) {
                     steps.emplace_back(); // nothing to do but to meet the others
                 }
@@ -155,6 +156,7 @@ void append_row_program(device::LaunchList& list, const RowProgramShape& shape, 
         RowProgram<T, products> program{shape.rows, shape.block_rows, steps, then, shape.parts, {}};
         std::ranges::copy(tables.begin, program.begin);
         list.team(blocks, program);
+        list.mark_levels(tables.meetings + 1);
     };
     if (tables.has_products) {
         append.template operator()<true>();

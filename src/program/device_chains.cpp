@@ -8,6 +8,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace tether {
 namespace {
@@ -34,6 +35,7 @@ public:
         made.shape = shape_of(n);
         if (elementwise && follow(needs, level, launches, made)) {
             // a number of the result goes on as soon as it is there
+            level = made.level;
         } else if (!products.empty()) {
             made = {level, made.shape, Made::Kind::product, at(level).products.size()};
             at(level).products.push_back(std::move(products.front()));
@@ -45,13 +47,30 @@ public:
             made = {level + launches.size() - 1, made.shape,
                     goes_on ? Made::Kind::elementwise : Made::Kind::rows, n};
         }
+        for (const Made* m : needs) { // parts have rows of their own, but columns of a product
+            const bool crosses = m->kind == Made::Kind::product || made.kind == Made::Kind::product;
+            if (crosses && m->level < level) {
+                crossings_.emplace_back(level, m->level);
+            }
+        }
         for (const Value v : program_.nodes[n].out) {
             if (v.valid()) {
                 made_[v.id] = made;
             }
         }
     }
-    [[nodiscard]] const std::vector<kernels::RowLevel<T>>& all() const { return levels_; }
+    // With as few meetings as do: one between the levels of every crossing.
+    [[nodiscard]] std::vector<kernels::RowLevel<T>> take() {
+        std::ranges::sort(crossings_);
+        std::size_t met = 0; // before this level
+        for (const auto& [to, from] : crossings_) {
+            if (met <= from) {
+                levels_[to - 1].meet = true;
+                met = to;
+            }
+        }
+        return std::move(levels_);
+    }
 
 private:
     using Shape = std::pair<Extent, Index>;
@@ -112,6 +131,7 @@ private:
     const Program& program_;
     std::vector<kernels::RowLevel<T>> levels_;
     std::map<int, Made> made_; // by value
+    std::vector<std::pair<std::size_t, std::size_t>> crossings_; // (to, from): levels the parts meet between
 };
 
 } // namespace
@@ -173,7 +193,7 @@ std::vector<device::Launch> DeviceExecutor<T>::row_program(const std::vector<std
     if (products) {
         shape.parts = backend_.parts_of_teams((shape.capacity + shape.block_rows - 1) / shape.block_rows);
     }
-    const kernels::RowTables tables = kernels::row_tables(levels.all(), shape.block_rows, shape.parts);
+    const kernels::RowTables tables = kernels::row_tables(levels.take(), shape.block_rows, shape.parts);
     const auto* steps = memory_.constants(std::span<const kernels::RowStep>(tables.steps));
     const auto* then = memory_.constants(std::span<const kernels::RowStep>(tables.then));
     device::LaunchList list;

@@ -206,6 +206,9 @@ void DeviceExecutor<T>::record_stages(const std::vector<DeviceStage>& stages, st
                 ready.made(n);
             }
         }
+        if (s == 0) {
+            branches.emplace_back().append_wave(environment_.ahead);
+        }
         append_side_by_side(branches);
         if (s >= part_stages) {
             continue;
@@ -225,6 +228,9 @@ void DeviceExecutor<T>::record_stages(const std::vector<DeviceStage>& stages, st
             record_gradients(deferred, bucket.list);
             deferred = {};
         }
+    }
+    if (stages.empty()) {
+        list_.append_wave(environment_.ahead);
     }
     if (part_stages == 0) {
         record_end_of_part(deferred);
@@ -312,9 +318,11 @@ void DeviceExecutor<T>::append_side_by_side(const std::vector<device::LaunchList
     } while (!wave.empty());
 }
 
-// What waited: gradients of weights, plain sums, totals of both, each at once.
+// What waited: gradients of weights, plain sums, totals of both, each at once; what needs neither goes beside
+// the totals.
 template <class T>
-void DeviceExecutor<T>::record_gradients(DeferredSums<T>& deferred, device::LaunchList& list) {
+void DeviceExecutor<T>::record_gradients(DeferredSums<T>& deferred, device::LaunchList& list,
+                                         std::vector<device::Launch> beside_totals) {
     std::ranges::stable_sort(deferred.products, std::ranges::greater{}, &DeferredSums<T>::Product::work);
     std::vector<kernels::GradientPiece<T>> products;
     for (const auto& product : deferred.products) {
@@ -326,16 +334,17 @@ void DeviceExecutor<T>::record_gradients(DeferredSums<T>& deferred, device::Laun
     together.name("gradient_sums");
     DeviceRun<T>::launch(together, memory_, batch_.lanes, deferred.sums);
     list.append_wave(together.take());
-    list.name("totals");
-    list.each(
+    together.name("totals");
+    together.each(
         deferred.elements,
         kernels::PlacedTotals<T>{memory_.constants(std::span<const kernels::TotalPlace<T>>(deferred.places)),
                                  static_cast<Index>(deferred.places.size()), batch_.lanes});
+    together.append(std::move(beside_totals));
+    list.append_wave(together.take());
 }
 
 template <class T>
 void DeviceExecutor<T>::record_end_of_part(DeferredSums<T>& deferred) {
-    record_gradients(deferred, list_);
     device::LaunchList together;
     together.name("unwritten");
     for (const auto& [begin, end] : program_.unwritten) {
@@ -347,7 +356,7 @@ void DeviceExecutor<T>::record_end_of_part(DeferredSums<T>& deferred) {
         together.each(program_.info(v).columns, kernels::CopyNumbers<T>{pointer(v), to});
         to += program_.info(v).columns;
     }
-    list_.append_wave(together.take());
+    record_gradients(deferred, list_, together.take());
     part_end_ = list_.size();
 }
 

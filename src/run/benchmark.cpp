@@ -100,7 +100,8 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     const auto owner = make_engine<T>(*setup.network, *setup.method,
                                       {job.primal.optimiser, job.parallel.order == SumOrder::tree,
                                        job.parallel.lanes_at_once, Checking::none,
-                                       product_precision(job.train.precision, options.device)},
+                                       product_precision(job.train.precision, options.device),
+                                       setup.fills_devices()},
                                       lanes, world, team, backend.get());
     Engine<T>& engine = *owner;
     auto* host = dynamic_cast<HostEngine<T>*>(owner.get());
@@ -217,7 +218,9 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
     result.waits_per_step = per_step(after.waits, before.waits);
     if (const auto* on_device = dynamic_cast<const DeviceEngine<T>*>(owner.get()); on_device != nullptr) {
         result.gflop_executed = on_device->executor().flop() * static_cast<double>(lanes.ranks()) * 1e-9;
-        result.stages = on_device->stages();
+        const DeviceSteps steps = on_device->stages();
+        result.stages = steps.stages;
+        result.levels = steps.levels;
         if (options.profile) {
             const std::map<std::string, long> counts = on_device->launches();
             result.launch_counts.assign(counts.begin(), counts.end());

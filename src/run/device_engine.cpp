@@ -35,8 +35,11 @@ void append_norm(device::LaunchList& list, DeviceMemory& memory, const T* x, Ind
     list.each(1, kernels::LaneTotals<double, kernels::PutNorm>{partial, parts, 1, {norm}});
 }
 
-// Gradients whose sums over the ranks are asked for at once, while others are still to be made.
-constexpr Index bucket_elements = Index{1} << 18;
+// Gradients that are made at once, beside the rest of the reverse pass: so many that their sums over the ranks
+// are worth a message; of one rank, a quarter of all.
+Index bucket_elements(Index trained, int ranks) {
+    return ranks > 1 ? Index{1} << 18 : std::max<Index>(1, trained / 4);
+}
 
 // Leaves of `from` what is not in r, which lies within one of its ranges.
 void take_out(const std::pair<Index, Index>& r, std::vector<std::pair<Index, Index>>& from) {
@@ -81,7 +84,23 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
     for (const Value v : added_losses_) {
         stored.emplace_back(v, results_.data() + added_at + static_cast<Index>(stored.size()));
     }
+    for (Index s = 0; s < network.sites(); ++s) {
+        gates_.push_back(network.gate_offset(s));
+        gate_states_.push_back(network.gate_state_offset(s));
+        slacks_.push_back(network.slack_offset() + s);
+    }
     T* gradient = reduced_.data();
+    device::LaunchList ahead;
+    // No node writes the gradient of a gate that the task loss does not reach.
+    ahead.name("gate_gradients");
+    for (Index s = 0; s < network.sites(); ++s) {
+        if (gates_[static_cast<std::size_t>(s)] >= 0 && !network.gate_reached(s)) {
+            ahead.each(1, kernels::SetNumbers<T>{gradient + gates_[static_cast<std::size_t>(s)], T(0)});
+        }
+    }
+    ahead.name("stop");
+    ahead.each(1, kernels::CopyNumbers<T>{block_->template on_device<T>(block_->stop_at),
+                                          gradient + length_ - 1});
     executor_ = std::make_unique<DeviceExecutor<T>>(
         program, backend,
         DeviceEnvironment<T>{.parameters = parameters_.data(),
@@ -93,13 +112,11 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
                              .control = block_->template on_device<T>(block_->controls_at),
                              .commits_state = true,
                              .precision = settings.precision,
-                             .bucket_elements = communicator.size() > 1 ? bucket_elements : 0,
+                             .products_apart = settings.fills_devices,
+                             .bucket_elements =
+                                 bucket_elements(network.trained_size(), communicator.size()),
+                             .ahead = ahead.take(),
                              .stored = std::move(stored)});
-    for (Index s = 0; s < network.sites(); ++s) {
-        gates_.push_back(network.gate_offset(s));
-        gate_states_.push_back(network.gate_state_offset(s));
-        slacks_.push_back(network.slack_offset() + s);
-    }
     sums_ = parallel::make_device_communicator(communicator, backend);
     order_ = settings.tree_order ? parallel::SumOrder::tree : parallel::SumOrder::fast;
     if (communicator.size() > 1) {
@@ -130,35 +147,35 @@ void DeviceEngine<T>::record() {
     const auto sites = static_cast<Index>(gates_.size());
     const bool trained_gates = network_.policy().gate == methods::Gate::trained;
     do {
-        before_.clear();
         after_.clear();
         tasks_.clear();
         memory_.begin();
         memory_.next_stage();
-        // No node writes the gradient of a gate that the task loss does not reach.
-        before_.name("gate_gradients");
-        for (Index s = 0; s < sites; ++s) {
-            if (gates_[static_cast<std::size_t>(s)] >= 0 && !network_.gate_reached(s)) {
-                before_.each(1, kernels::SetNumbers<T>{gradient + gates_[static_cast<std::size_t>(s)], T(0)});
-            }
-        }
-        before_.name("stop");
-        before_.each(1, kernels::CopyNumbers<T>{block_->template on_device<T>(block_->stop_at),
-                                                gradient + length_ - 1});
         record_task_norms();
 
-        after_.name("primal_terms");
         const DeviceControlBlock<T>& b = *block_;
+        device::LaunchList together; // what does not wait for the update
+        together.name("primal_terms");
         if (trained_gates) {
-            after_.each(sites,
-                        kernels::AddTerms<T>{memory_.constants(std::span<const Index>(gates_)),
-                                             b.template on_device<double>(b.dgamma_at), false, gradient});
+            together.each(sites,
+                          kernels::AddTerms<T>{memory_.constants(std::span<const Index>(gates_)),
+                                               b.template on_device<double>(b.dgamma_at), false, gradient});
             if (!du_.empty()) {
-                after_.each(sites,
-                            kernels::AddTerms<T>{memory_.constants(std::span<const Index>(slacks_)),
-                                                 b.template on_device<double>(b.du_at), true, gradient});
+                together.each(sites,
+                              kernels::AddTerms<T>{memory_.constants(std::span<const Index>(slacks_)),
+                                                   b.template on_device<double>(b.du_at), true, gradient});
             }
         }
+        together.name("state");
+        together.each(network_.states().size(),
+                      kernels::CopyNumbers<T>{next_state_.data(), state_on_device_.data()});
+        together.name("results");
+        double* to = results_.data() + 1;
+        together.each(program.sum_columns(), kernels::StoreNumbers<T>{gradient + n, nullptr, to});
+        to += program.sum_columns();
+        together.each(1, kernels::StoreNumbers<T>{gradient + length_ - 1, nullptr, to});
+        to += 1;
+        after_.append_wave(together.take());
         after_.name("norm");
         append_norm(after_, memory_, static_cast<const T*>(gradient), n, results_.data());
         after_.name("optimiser");
@@ -168,32 +185,25 @@ void DeviceEngine<T>::record() {
                                                settings_.optimiser.clip_norm,
                                                settings_.optimiser.kind == optimise::OptimiserKind::adam,
                                                parameters_.data(), gradient, first_.data(), second_.data()});
-        after_.name("state");
-        after_.each(network_.states().size(),
-                    kernels::CopyNumbers<T>{next_state_.data(), state_on_device_.data()});
-        after_.name("results");
-        double* to = results_.data() + 1;
-        after_.each(program.sum_columns(), kernels::StoreNumbers<T>{gradient + n, nullptr, to});
-        to += program.sum_columns();
-        after_.each(1, kernels::StoreNumbers<T>{gradient + length_ - 1, nullptr, to});
-        to += 1;
+        together.name("gates");
         if (sites > 0 && gates_.front() >= 0) {
-            after_.each(sites,
-                        kernels::StoreNumbers<T>{parameters_.data(),
-                                                 memory_.constants(std::span<const Index>(gates_)), to});
+            together.each(sites,
+                          kernels::StoreNumbers<T>{parameters_.data(),
+                                                   memory_.constants(std::span<const Index>(gates_)), to});
         }
         to += sites;
         if (sites > 0 && gate_states_.front() >= 0) {
-            after_.each(
+            together.each(
                 sites, kernels::StoreNumbers<T>{state_on_device_.data(),
                                                 memory_.constants(std::span<const Index>(gate_states_)), to});
         }
         to += sites;
         if (!du_.empty()) {
-            after_.each(sites,
-                        kernels::StoreNumbers<T>{parameters_.data(),
-                                                 memory_.constants(std::span<const Index>(slacks_)), to});
+            together.each(sites,
+                          kernels::StoreNumbers<T>{parameters_.data(),
+                                                   memory_.constants(std::span<const Index>(slacks_)), to});
         }
+        after_.append_wave(together.take());
     } while (memory_.settle());
 }
 
@@ -210,7 +220,7 @@ void DeviceEngine<T>::record_task_norms() {
 template <class T>
 std::vector<const device::LaunchList*> DeviceEngine<T>::lists() const {
     std::vector<const device::LaunchList*> all = executor_->lists();
-    all.insert(all.end(), {&before_, &tasks_, &after_});
+    all.insert(all.end(), {&tasks_, &after_});
     return all;
 }
 
@@ -226,13 +236,13 @@ std::map<std::string, long> DeviceEngine<T>::launches() const {
 }
 
 template <class T>
-long DeviceEngine<T>::stages() const {
-    long waves = 0;
-    for (const device::LaunchList* list :
-         {&before_, &executor_->list(), &tasks_, &after_}) { // buckets: beside
-        waves += static_cast<long>(list->waves());
+DeviceSteps DeviceEngine<T>::stages() const {
+    DeviceSteps all;
+    for (const device::LaunchList* list : {&executor_->list(), &tasks_, &after_}) { // buckets: beside
+        all.stages += static_cast<long>(list->waves());
+        all.levels += list->levels();
     }
-    return waves;
+    return all;
 }
 
 // Adds up the devices of all ranks: these numbers.
@@ -270,7 +280,6 @@ void DeviceEngine<T>::compute(const Fill& fill, double factor, const methods::Co
         }
     };
     const auto body = [&] {
-        backend_.run(before_, 0, before_.size(), {});
         std::vector<Range> rest_of_it{{0, length_}}; // the last number counts the ranks that want to stop
         executor_->run_nodes(0, program.part_nodes, exchange_, [&](const std::vector<Range>& ranges) {
             reduce(ranges);

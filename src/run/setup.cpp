@@ -116,6 +116,12 @@ Index Setup::evaluation_chunk(bool on_device) const {
     return whole ? job.data.batch : usual;
 }
 
+bool Setup::fills_devices() const {
+    // Tiles of 32 rows (kernels/product.hpp), two for each of 128 multiprocessors.
+    constexpr Index nodes_of_a_device = 2 * 128 * 32;
+    return set.graphs() > 0 && job.data.batch * set.nodes() / set.graphs() >= nodes_of_a_device;
+}
+
 Setup::Rows Setup::rows_of(std::span<const Index> samples) const {
     Rows rows;
     for (const Index s : samples) {

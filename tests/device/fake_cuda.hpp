@@ -75,8 +75,8 @@ public:
     }
     int release_staging(void* memory) override { return give("cudaFreeHost", memory); }
 
-    int make_stream(device::Stream& stream) override {
-        return make("cudaStreamCreateWithFlags", stream, new Queue);
+    int make_stream(device::Stream& stream, bool /*background*/) override {
+        return make("cudaStreamCreateWithPriority", stream, new Queue);
     }
     int end_stream(device::Stream stream) override {
         const int result = noted("cudaStreamDestroy");

@@ -36,7 +36,7 @@ public:
     virtual int allocate_staging(void*& memory, std::size_t bytes) = 0;
     virtual int release_staging(void* memory) = 0;
 
-    virtual int make_stream(Stream& stream) = 0;
+    virtual int make_stream(Stream& stream, bool background) = 0; // gives way to others
     virtual int end_stream(Stream stream) = 0;
     virtual int make_event(Event& event) = 0;
     virtual int end_event(Event event) = 0;

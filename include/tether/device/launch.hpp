@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <typeindex>
@@ -44,6 +45,7 @@ struct Launch {
     Index items = 0;        // each: calls at capacity; team: blocks
     int threads = 0;        // team: of a block
     int parts = 1;          // team: blocks that meet
+    int levels = 1;         // that wait for each other within it
     double* sums = nullptr; // exchange: [items]
     bool beside = false;    // of the same wave as the launch before
     // each: item i belongs to row i / row_items of *axis_rows rows (without an axis: of `rows`); 0: the items
@@ -214,6 +216,11 @@ public:
             launches_.back().elementwise = true;
         }
     }
+    void mark_levels(int levels) {
+        if (!launches_.empty()) {
+            launches_.back().levels = levels;
+        }
+    }
     void mark_beside() {
         if (launches_.size() > 1) {
             launches_.back().beside = true;
@@ -254,6 +261,17 @@ public:
     // Waves: how many launches depend on each other one after the other.
     [[nodiscard]] std::size_t waves() const {
         return static_cast<std::size_t>(std::ranges::count(launches_, false, &Launch::beside));
+    }
+
+    // The same, counting what waits within a launch.
+    [[nodiscard]] long levels() const {
+        long levels = 0;
+        for (std::size_t begin = 0, end = 0; begin < size(); begin = end) {
+            end = wave_end(begin, size());
+            levels += std::ranges::max(std::span(launches_).subspan(begin, end - begin), {}, &Launch::levels)
+                          .levels;
+        }
+        return levels;
     }
 
 private:

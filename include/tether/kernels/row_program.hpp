@@ -1,10 +1,11 @@
 // Work on rows that depends on nothing but the same rows, as one launch: teams of blocks take a few rows each
 // through products, row-wise and elementwise steps, level by level. A level is what may be done at once; what
-// it wrote the next one finds in memory, after a barrier of the team. A launch of its own for every step
+// it wrote the next one finds in memory, after a barrier. A launch of its own for every step
 // would cost more than the step where batches are small.
 //
-// A product is made in tiles of 16 rows x 32 columns, dealt out over the parts of a team (blocks of 128
-// threads that meet between levels; clusters, where a device has them). The four warps of a block share the
+// A team has parts: blocks of 128 threads that can meet (clusters, where a device has them). Each has rows of
+// its own for what goes by rows, and needs none of the others there. A product is made in tiles of 16 rows x
+// 32 columns, dealt out over the parts, which meet before and after it. The four warps of a block share the
 // inner dimension of a tile, so that each number is ((s0 + s1) + (s2 + s3)) with s_w one chain of fused
 // multiply-adds over the w-th quarter of every 64 terms (16 in double), in whole eights: the same whatever
 // the number of rows, parts or devices. Operands travel to shared memory two steps ahead (device/async_copy.hpp).
@@ -36,6 +37,7 @@ template <class T>
 struct RowLevel {
     std::vector<RowStep> steps;
     std::vector<RowProduct<T>> products;
+    bool meet = false; // the parts of a team, after it: a product has made, or is to read, what follows needs
 };
 
 constexpr int most_row_parts = 8; // the largest cluster that every device with clusters has
@@ -46,6 +48,7 @@ struct RowTables {
     std::array<std::int32_t, most_row_parts + 1> begin{};
     std::vector<RowStep> then; // what products refer to
     bool has_products = false;
+    int meetings = 0;
 };
 
 // `block_rows`: rows of the axis that a team takes.

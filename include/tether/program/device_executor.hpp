@@ -35,6 +35,8 @@ struct DeviceEnvironment {
     // Gradients of weights are made, beside what else there is to do, as soon as there are so many of them
     // that can be; 0: all of them at the end of the part.
     Index bucket_elements = 0;
+    // Launches that need nothing of the program: they come with its first stage.
+    std::vector<device::Launch> ahead = {};
     // The first number of a value goes there after the last node.
     std::vector<std::pair<Value, double*>> stored = {};
 };
@@ -91,7 +93,8 @@ private:
     [[nodiscard]] std::vector<std::vector<std::size_t>>
     waiting_by_stage(const std::vector<DeviceStage>& stages, std::size_t part_stages) const;
     [[nodiscard]] std::vector<std::vector<Range>> gradient_ranges() const;
-    void record_gradients(DeferredSums<T>& deferred, device::LaunchList& list);
+    void record_gradients(DeferredSums<T>& deferred, device::LaunchList& list,
+                          std::vector<device::Launch> beside_totals = {});
     void record_end_of_part(DeferredSums<T>& deferred);
     void record_stored();
     // The launches of a chain (device_chains.cpp).

@@ -19,6 +19,11 @@ namespace tether::run {
 template <class T>
 struct DeviceControlBlock;
 
+// What of a step waits for each other: launches, and levels of all of them (kernels/row_program.hpp).
+struct DeviceSteps {
+    long stages = 0, levels = 0;
+};
+
 template <class T>
 class DeviceEngine : public Engine<T> {
 public:
@@ -38,8 +43,7 @@ public:
     [[nodiscard]] const DeviceExecutor<T>& executor() const { return *executor_; }
     // Launches of one step, by the name of their operation.
     [[nodiscard]] std::map<std::string, long> launches() const;
-    // Waves of launches that wait for each other.
-    [[nodiscard]] long stages() const;
+    [[nodiscard]] DeviceSteps stages() const;
 
 private:
     void renew_weights() override;
@@ -63,7 +67,7 @@ private:
     std::unique_ptr<DeviceControlBlock<T>> block_;
     DeviceMemory memory_;
     std::unique_ptr<DeviceExecutor<T>> executor_;
-    device::LaunchList before_, tasks_, after_;
+    device::LaunchList tasks_, after_;
     std::vector<Index> gates_, gate_states_, slacks_; // places in the flat vectors, by site
     double* results_on_host_ = nullptr;               // staging memory
     double extra_loss_ = 0;                           // of the terms added last

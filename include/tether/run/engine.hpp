@@ -26,6 +26,7 @@ struct EngineSettings {
     Index lanes_at_once = 0; // on cores; 0: chosen by the sizes of weights and activations
     Checking checking = Checking::none;
     kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // on a device
+    bool fills_devices = false; // a step: its products are launches of their own (DeviceEnvironment)
 };
 
 // Seconds this rank spent, the slowest thread of each phase; with a device, seconds it took to give it the

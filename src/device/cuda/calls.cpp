@@ -67,10 +67,16 @@ public:
     }
     int release_staging(void* memory) override { return cudaFreeHost(memory); }
 
-    int make_stream(Stream& stream) override {
+    int make_stream(Stream& stream, bool background) override {
         here();
-        return make<cudaStream_t>(
-            stream, [](cudaStream_t* s) { return cudaStreamCreateWithFlags(s, cudaStreamNonBlocking); });
+        int least = 0, greatest = 0; // the greatest priority is the smaller number
+        const cudaError_t known = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+        if (known != cudaSuccess) {
+            return known;
+        }
+        return make<cudaStream_t>(stream, [&](cudaStream_t* s) {
+            return cudaStreamCreateWithPriority(s, cudaStreamNonBlocking, background ? least : greatest);
+        });
     }
     int end_stream(Stream stream) override { return cudaStreamDestroy(stream_of(stream)); }
     int make_event(Event& event) override {

@@ -59,7 +59,8 @@ struct NoRowProducts {};
 
 template <class T>
 struct RowLocal {
-    Index rows = 0; // there are
+    Index rows = 0;            // there are
+    Index first = 0, last = 0; // the part's own
 };
 template <class T>
 struct RowProductLocal : RowLocal<T> {
@@ -111,14 +112,15 @@ struct RowProgram {
         }
         if (p == 0) {
             local.rows = rows();
+            const Index share = (block_rows + parts - 1) / parts;
+            const Index end = (block + 1) * block_rows < local.rows ? (block + 1) * block_rows : local.rows;
+            local.first = block * block_rows + part * share;
+            local.last = local.first + share < end ? local.first + share : end;
         } else {
             const RowStep& step = shared.step[(p - 1) % 2];
             if (step.kind >= 0) {
-                const Index first = block * block_rows;
-                const Index last = first + block_rows < local.rows ? first + block_rows : local.rows;
                 with_functor(StepFunctors<T>{}, step,
-                             Items{first * step.row_items + part * threads + thread, last * step.row_items,
-                                   parts * threads});
+                             Items{local.first * step.row_items + thread, local.last * step.row_items});
             } else if constexpr (products) {
                 if (step.kind == RowStep::product) {
                     multiply(*reinterpret_cast<const RowProductPhase<T>*>(step.functor), block, thread,
@@ -138,11 +140,11 @@ struct RowProgram {
 
 private:
     struct Items {
-        Index from, to, stride;
+        Index from, to;
         template <class F>
         TETHER_HD void operator()(const F& f) const {
             static_assert(sizeof(F) <= sizeof(RowStep::functor) && alignof(F) <= 16);
-            for (Index i = from; i < to; i += stride) {
+            for (Index i = from; i < to; i += threads) {
                 f(i);
             }
         }
