@@ -13,6 +13,7 @@ class MixTimes : public OpOf<MixTimes> {
 public:
     explicit MixTimes(const TimeMap& map) : map_(map) {}
     [[nodiscard]] std::string_view name() const override { return "mix_times"; }
+    [[nodiscard]] bool rows_on_devices() const override { return true; } // all times of a row
     template <class T>
     void execute(Run<T>& r) const {
         const Index rows = r.in_rows(0) / r.inputs[0].extent.times;
@@ -103,6 +104,7 @@ class TimeColumns : public OpOf<TimeColumns> {
 public:
     TimeColumns(Index times, std::vector<double> table) : times_(times), table_(std::move(table)) {}
     [[nodiscard]] std::string_view name() const override { return "with_time_columns"; }
+    [[nodiscard]] bool rows_on_devices() const override { return true; }
     template <class T>
     void execute(Run<T>& r) const {
         const Index given = r.in_columns(0);
