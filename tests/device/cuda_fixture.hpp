@@ -45,13 +45,39 @@ struct SumBlock {
         }
     }
 };
+// y[i] of the block = the sum of all x that its parts put down before they met.
+struct SumOfParts {
+    static constexpr int threads = 4;
+    struct Shared {};
+    struct Local {};
+    std::int32_t parts;
+    double* x; // [blocks x parts]
+    double* y;
+    [[nodiscard]] Index phases(Index, int) const { return 2; }
+    void phase(Index p, Index block, int part, int thread, Shared&, Local&) const {
+        if (thread > 0) {
+            return;
+        }
+        if (p == 0) {
+            x[block * parts + part] = part + 1;
+        } else {
+            y[block * parts + part] = 0;
+            for (int q = 0; q < parts; ++q) {
+                y[block * parts + part] += x[block * parts + q];
+            }
+        }
+    }
+    [[nodiscard]] bool meets(Index p, const Shared&) const { return p == 0; }
+};
 struct Unknown {
     void operator()(Index) const {}
 };
 
 inline device::Launchers launchers() {
     static const int kernel = 0;
-    return {{typeid(Double), {&kernel, &kernel}}, {typeid(SumBlock), {&kernel, &kernel}}};
+    return {{typeid(Double), {&kernel, &kernel}},
+            {typeid(SumBlock), {&kernel, &kernel}},
+            {typeid(SumOfParts), {&kernel, &kernel}}};
 }
 
 struct Device {

@@ -105,6 +105,38 @@ TEST(CudaWaves, of_the_side_and_of_the_main_stream_do_not_mix) {
     }
 }
 
+// Teams in parts are grids of whole clusters; those of other numbers of parts are kernels of their own.
+TEST(CudaWaves, of_teams_in_parts_start_whole_clusters) {
+    Device d;
+    Backend& b = *d.backend;
+    Numbers x(b, 6, 40);
+    const auto team = [](Index blocks, const SumOfParts& f) {
+        LaunchList list;
+        list.team(blocks, f);
+        return list.take().front();
+    };
+    LaunchList list;
+    list.append_wave({team(5, SumOfParts{8, x[0], x[1]}), team(3, SumOfParts{4, x[2], x[3]}),
+                      team(2, SumOfParts{8, x[4], x[5]})});
+    const long before = b.counts().launches;
+    b.run(list, 0, list.size(), {});
+    EXPECT_EQ(b.counts().launches - before, 2);
+    EXPECT_EQ(x.last(1), 36);
+    EXPECT_EQ(x.first(3), 10);
+    EXPECT_EQ(x.first(5), 36);
+}
+
+// As many parts as give every multiprocessor (132 are played) two blocks; none where teams are enough.
+TEST(CudaWaves, divide_teams_that_leave_the_device_idle) {
+    const Device d;
+    EXPECT_EQ(d.backend->parts_of_teams(1), 8);
+    EXPECT_EQ(d.backend->parts_of_teams(33), 8);
+    EXPECT_EQ(d.backend->parts_of_teams(34), 4);
+    EXPECT_EQ(d.backend->parts_of_teams(66), 4);
+    EXPECT_EQ(d.backend->parts_of_teams(67), 1);
+    EXPECT_EQ(d.backend->parts_of_teams(5000), 1);
+}
+
 // Lists that come and go do not fill the device, and what is kept for one is not taken for another's.
 TEST(CudaWaves, of_very_many_lists_are_right) {
     Device d;

@@ -160,9 +160,10 @@ public:
         if (const int failed = noted("cudaLaunchKernel")) {
             return failed;
         }
-        const auto covered = static_cast<Index>(blocks) *
+        const auto covered = static_cast<Index>(blocks) / launch.parts *
                              (launch.shape == device::Launch::Shape::team ? 1 : static_cast<Index>(threads));
-        if (kernel == nullptr || blocks == 0 || threads == 0 || threads > 1024 || covered < launch.items) {
+        if (kernel == nullptr || blocks == 0 || threads == 0 || threads > 1024 || covered < launch.items ||
+            blocks % static_cast<unsigned>(launch.parts) != 0) { // a grid of whole clusters
             return invalid;
         }
         put(stream, [this, launch] {
@@ -177,10 +178,11 @@ public:
         if (const int failed = noted("cudaLaunchKernel")) {
             return failed;
         }
-        if (kernel == nullptr || blocks == 0 || threads == 0 || members == 0) {
+        if (kernel == nullptr || blocks == 0 || threads == 0 || members == 0 ||
+            blocks % static_cast<unsigned>(first.parts) != 0) {
             return invalid;
         }
-        const auto covered = static_cast<Index>(blocks) *
+        const auto covered = static_cast<Index>(blocks) / first.parts *
                              (first.shape == device::Launch::Shape::team ? 1 : static_cast<Index>(threads));
         put(stream, [=, this, launch = first]() mutable {
             for (unsigned k = 0; k < members; ++k) {

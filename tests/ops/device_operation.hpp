@@ -10,7 +10,8 @@ namespace tether::test {
 // `spare`: rows of capacity beyond those of the batch.
 template <class T>
 OperationResult<T> run_on_device(device::Backend& backend, const RecordedOperation& op, const Batch& batch,
-                                 const OperationNumbers<T>& numbers, Index spare) {
+                                 const OperationNumbers<T>& numbers, Index spare,
+                                 bool products_apart = false) {
     BatchPart<T> part = make_part<T>(batch, 0, batch.lanes.size());
     part.field.resize(op.program.fields.size());
     for (const ValueInfo& v : op.program.values) {
@@ -39,7 +40,8 @@ OperationResult<T> run_on_device(device::Backend& backend, const RecordedOperati
                                 .sums = sums.data(),
                                 .state = state.data(),
                                 .next_state = next_state.data(),
-                                .control = control.data()});
+                                .control = control.data(),
+                                .products_apart = products_apart});
     std::array<Index, axis_count> rows{};
     for (std::size_t a = 0; a < rows.size(); ++a) {
         rows[a] = part.rows(static_cast<Axis>(a)) + spare;

@@ -34,7 +34,8 @@ void expect_sound(const Program& p, const std::vector<DeviceWork>& work,
                 position[branch[i]] = i;
                 const bool follows = i > 0;
                 const DeviceWork w = work[branch[i]];
-                EXPECT_TRUE(!follows || w == DeviceWork::rows || w == DeviceWork::elementwise);
+                EXPECT_TRUE(!follows || w == DeviceWork::rows || w == DeviceWork::elementwise ||
+                            w == DeviceWork::row_product);
                 EXPECT_TRUE(!follows || work[branch.front()] != DeviceWork::product ||
                             w == DeviceWork::elementwise);
             }
@@ -53,7 +54,8 @@ void expect_sound(const Program& p, const std::vector<DeviceWork>& work,
                 EXPECT_EQ(place.at(m).second, place.at(n).second)
                     << n << " runs beside " << m << ", which it needs";
                 EXPECT_LT(position.at(m), position.at(n));
-                EXPECT_EQ(p.info(p.nodes[m].out.front()).extent, p.info(p.nodes[n].out.front()).extent);
+                EXPECT_EQ(p.info(p.nodes[m].out.front()).extent.axis,
+                          p.info(p.nodes[n].out.front()).extent.axis);
             } else if (needs) {
                 EXPECT_LT(place.at(m).first, place.at(n).first)
                     << n << " runs before " << m << ", which it needs";
@@ -95,10 +97,10 @@ TEST(DeviceStages, are_sound_for_any_program) {
         const Program p = random_program(random, parameters, states);
         std::vector<DeviceWork> work;
         for (std::size_t n = 0; n < p.nodes.size(); ++n) {
-            static constexpr std::array<DeviceWork, 5> kinds{DeviceWork::own, DeviceWork::rows,
+            static constexpr std::array<DeviceWork, 6> kinds{DeviceWork::own,         DeviceWork::rows,
                                                              DeviceWork::elementwise, DeviceWork::product,
-                                                             DeviceWork::sums};
-            work.push_back(kinds[std::discrete_distribution<std::size_t>({2, 5, 5, 3, 0.3})(random)]);
+                                                             DeviceWork::row_product, DeviceWork::sums};
+            work.push_back(kinds[std::discrete_distribution<std::size_t>({2, 5, 5, 3, 3, 0.3})(random)]);
         }
         const std::vector<DeviceStage> stages = device_stages(p, work, 0, p.nodes.size());
         expect_sound(p, work, stages);
@@ -136,6 +138,32 @@ TEST(DeviceStages, join_what_can_be_one_launch) {
     expect_sound(p, work, stages);
     const std::vector<std::vector<std::vector<std::size_t>>> expected{
         {{0, 1}, {7}}, {{2, 3, 4, 5}}, {{6}}, {{8}}};
+    ASSERT_EQ(stages.size(), expected.size());
+    for (std::size_t s = 0; s < stages.size(); ++s) {
+        EXPECT_EQ(stages[s].branches, expected[s]) << s;
+    }
+}
+
+// Products that may be steps go with the rows they belong to, whatever the times of a row; not with those of
+// another axis.
+TEST(DeviceStages, take_products_and_all_times_of_a_row_into_a_chain) {
+    ParameterSet parameters;
+    StateSet states;
+    Builder b(parameters, states);
+    const Extent later{Axis::node, 3};
+    const Value x = b.input("x", nodes, 3);
+    const Value rows = toy::record(b, "sum", {x, x}, nodes, 3);          // 0
+    const Value product = toy::record(b, "sum", {rows, x}, nodes, 3);    // 1
+    const Value times = toy::record(b, "spread", {product}, later, 3);   // 2
+    const Value on_edges = toy::record(b, "spread", {times}, edges, 3);  // 3
+    const Value again = toy::record(b, "spread", {on_edges}, edges, 3);  // 4
+    b.output("y", again);
+    const Program p = b.finish();
+    const std::vector<DeviceWork> work{DeviceWork::rows, DeviceWork::row_product, DeviceWork::rows,
+                                       DeviceWork::row_product, DeviceWork::elementwise};
+    const std::vector<DeviceStage> stages = device_stages(p, work, 0, p.nodes.size());
+    expect_sound(p, work, stages);
+    const std::vector<std::vector<std::vector<std::size_t>>> expected{{{0, 1, 2}}, {{3, 4}}};
     ASSERT_EQ(stages.size(), expected.size());
     for (std::size_t s = 0; s < stages.size(); ++s) {
         EXPECT_EQ(stages[s].branches, expected[s]) << s;
