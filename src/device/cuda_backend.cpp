@@ -21,7 +21,6 @@ namespace {
 
 constexpr Index each_threads = 256;
 constexpr std::size_t most_resolved = 1024;
-constexpr int most_parts = 8; // the largest cluster that every device with clusters has
 constexpr Index most_blocks = std::numeric_limits<std::int32_t>::max(); // kernels stride over the rest
 
 class CudaBackend final : public Backend {
@@ -156,15 +155,8 @@ public:
         made("cudaMemsetAsync", calls_->clear(device, bytes, current_));
     }
 
-    // Two blocks for every multiprocessor, which hide each other's waiting.
     [[nodiscard]] int parts_of_teams(Index teams) const override {
-        int parts = 1;
-        // Teams that fill more than half of the device by themselves need nobody to meet.
-        const bool divides = clusters_ && 2 * teams <= multiprocessors_;
-        while (divides && parts < most_parts && teams * parts * 2 <= 2 * multiprocessors_) {
-            parts *= 2;
-        }
-        return parts;
+        return clusters_ ? device::parts_of_teams(teams, multiprocessors_) : 1;
     }
     void run(const LaunchList& list, std::size_t first, std::size_t last,
              const DeviceExchange& exchange) override {

@@ -27,7 +27,10 @@ public:
         }
     }
     [[nodiscard]] std::string name() const override { return "emulation on the host"; }
-    [[nodiscard]] int parts_of_teams(Index /*teams*/) const override { return descending_ ? 2 : 8; }
+    // As on a large device, or few.
+    [[nodiscard]] int parts_of_teams(Index teams) const override {
+        return descending_ ? 2 : device::parts_of_teams(teams, 132);
+    }
 
     [[nodiscard]] void* allocate(std::size_t bytes) override {
         auto* block = static_cast<std::byte*>(

@@ -43,6 +43,14 @@ std::size_t align(std::vector<std::byte>& bytes) {
 
 } // namespace
 
+int parts_of_teams(Index teams, Index multiprocessors) {
+    int parts = 1;
+    while (2 * teams <= multiprocessors && parts < most_parts && teams * parts <= multiprocessors) {
+        parts *= 2;
+    }
+    return parts;
+}
+
 LaunchWaves launch_waves(std::span<const BatchedRange> ranges,
                          const std::function<Kernels(const Launch&)>& kernels) {
     check_same_launches(ranges);

@@ -106,8 +106,8 @@ void add_phases(const std::vector<const TileChunks<T>*>& tiles, std::vector<RowS
 
 template <class T>
 RowTables row_tables(const std::vector<RowLevel<T>>& levels, Index block_rows, int parts) {
-    check(parts >= 1 && parts <= most_row_parts, "a row program in {} parts, expected 1 to {}", parts,
-          most_row_parts);
+    check(parts >= 1 && parts <= device::most_parts, "a row program in {} parts, expected 1 to {}", parts,
+          device::most_parts);
     RowTables tables;
     tables.meetings = static_cast<int>(std::ranges::count(levels, true, &RowLevel<T>::meet));
     std::vector<std::vector<RowStep>> of_part(static_cast<std::size_t>(parts));

@@ -146,6 +146,10 @@ private:
     Index size_ = 0;
 };
 
+// What suits a device of so many multiprocessors: two blocks for each, which hide each other's waiting. Teams
+// that fill more than half of it by themselves need nobody to meet.
+[[nodiscard]] int parts_of_teams(Index teams, Index multiprocessors);
+
 // `descending`: items, blocks and threads run from the last to the first. Memory not yet written holds
 // what the allocation left, guarded: a write beyond a buffer's end is found when it is released.
 [[nodiscard]] std::unique_ptr<Backend> make_emulation(bool descending = false);

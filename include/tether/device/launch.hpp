@@ -35,6 +35,8 @@
 
 namespace tether::device {
 
+constexpr int most_parts = 8; // of a team: the largest cluster that every device with clusters has
+
 struct Launch {
     enum class Shape : unsigned char { each, team, exchange };
     static constexpr std::size_t most_bytes = 320; // of a functor; CUDA takes 4 KiB

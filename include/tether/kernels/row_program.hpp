@@ -40,12 +40,10 @@ struct RowLevel {
     bool meet = false; // the parts of a team, after it: a product has made, or is to read, what follows needs
 };
 
-constexpr int most_row_parts = 8; // the largest cluster that every device with clusters has
-
 // A program in the order in which each part of a team goes through it.
 struct RowTables {
     std::vector<RowStep> steps; // of part q: [begin[q], begin[q + 1])
-    std::array<std::int32_t, most_row_parts + 1> begin{};
+    std::array<std::int32_t, device::most_parts + 1> begin{};
     std::vector<RowStep> then; // what products refer to
     bool has_products = false;
     int meetings = 0;

@@ -95,7 +95,7 @@ struct RowProgram {
     const RowStep* steps;
     const RowStep* then;
     std::int32_t parts;
-    std::int32_t begin[most_row_parts + 1];
+    std::int32_t begin[device::most_parts + 1];
 
     TETHER_HD Index phases(Index block, int part) const {
         return block * block_rows < rows() ? begin[part + 1] - begin[part] + 1 : 0;
