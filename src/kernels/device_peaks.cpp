@@ -2,7 +2,7 @@
 #include "tether/kernels/device_peaks.hpp"
 
 #include "tether/kernels/elementwise.hpp"
-#include "tether/kernels/product.hpp"
+#include "tether/kernels/block_product.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -63,7 +63,8 @@ double product_rate(device::Backend& backend, const PeakSizes& s) {
     device::LaunchList list;
     list.name("product");
     for (int i = 0; i < launches; ++i) {
-        list.team((s.rows + ProductTile::rows - 1) / ProductTile::rows * count, product);
+        constexpr Index tile = BlockProduct<float>::tile_rows;
+        list.team((s.rows + tile - 1) / tile * count, product);
     }
     return best_rate(backend, list, 2.0 * static_cast<double>(s.rows * s.columns * s.inner), s.repeats);
 }

@@ -4,7 +4,7 @@
 #include "tether/core/error.hpp"
 #include "tether/device/gemm.hpp"
 #include "tether/kernels/elementwise.hpp"
-#include "tether/kernels/product.hpp"
+#include "tether/kernels/block_product.hpp"
 #include "tether/ops/elementwise.hpp"
 
 #include <algorithm>
@@ -118,12 +118,11 @@ public:
             return;
         }
         const auto piece_count = static_cast<Index>(pieces.size());
-        constexpr Index tile = kernels::ProductTile::rows;
-        const Index blocks = (r.output(0).capacity + tile - 1) / tile * piece_count;
         const auto* piece_table = r.memory->constants(std::span<const kernels::ProductPiece>(pieces));
         const auto* term_table = r.memory->constants(std::span<const kernels::ProductTermOnDevice<T>>(terms));
         kernels::with_precision<T>(r.precision, [&]<kernels::ProductPrecision precision>() {
-            r.list->team(blocks, kernels::BlockProduct<T, precision>{
+            constexpr Index tile = kernels::BlockProduct<T, precision>::tile_rows;
+            r.list->team((r.output(0).capacity + tile - 1) / tile * piece_count, kernels::BlockProduct<T, precision>{
                                      r.rows(r.output(0).extent), piece_table, piece_count, term_table,
                                      bias, r.out(0), r.out_columns(0)});
         });

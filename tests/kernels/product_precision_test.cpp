@@ -3,7 +3,7 @@
 #include "tether/device/backend.hpp"
 #include "tether/device/devices.hpp"
 #include "tether/kernels/launchers.hpp"
-#include "tether/kernels/product.hpp"
+#include "tether/kernels/block_product.hpp"
 
 #include <gtest/gtest.h>
 
@@ -77,7 +77,8 @@ std::vector<float> product(device::Backend& backend, const Case& c, const std::v
     const auto count = static_cast<Index>(pieces.size());
     device::LaunchList list;
     list.team(
-        (c.rows + ProductTile::rows - 1) / ProductTile::rows * count,
+        (c.rows + BlockProduct<float, precision>::tile_rows - 1) / BlockProduct<float, precision>::tile_rows *
+            count,
         BlockProduct<float, precision>{
             {nullptr, c.rows}, piece_table.data(), count, terms.data(), d.data(), out.data(), c.columns});
     backend.run(list, 0, list.size(), {});

@@ -15,7 +15,7 @@ namespace tether::device {
 
 class AsyncCopies {
 public:
-    static constexpr int most_copies = 24; // in a group
+    static constexpr int most_copies = 32; // in a group
     static constexpr int most_groups = 2;  // closed ones that have not arrived
 
     // *to = valid ? *from : 0; `from` is not read where it is not valid. Both aligned to their size.

@@ -1,10 +1,10 @@
-// Matrix products on a device, as teams of threads over tiles. An element of a result is one chain of fused
-// multiply-adds in a fixed order (over the terms, then k; for gradients of weights over the rows of a lane
-// and their components), whatever the number of rows, lanes on a device or devices. A block of 128 threads
-// makes 32 rows x 64 columns, each thread 4 x 4; 32 steps of the inner dimension go through shared memory at
-// a time, in two halves of 12 KiB used in turn: one load of 4 numbers per 8 multiply-adds and thread, and few
-// round trips to memory, which is what small batches wait for. In another precision than `exact` operands are
-// rounded on their way and tensor cores make the sums (device/tensor_sums.hpp).
+// Matrix products on a device: tiles, sums, and gradients of weights as teams of threads over tiles. An
+// element of a result is one chain of fused multiply-adds in a fixed order (for gradients of weights over the
+// rows of a lane and their components), whatever the number of rows, lanes on a device or devices. A block of
+// 128 threads makes 32 rows x 64 columns, each thread 4 x 4; 32 steps of the inner dimension go through shared
+// memory at a time, in two halves used in turn. In another precision than `exact` operands are rounded on
+// their way and tensor cores make the sums (device/tensor_sums.hpp). Products of rows and weights:
+// block_product.hpp, and row_program.hpp for small batches.
 #pragma once
 
 #include "tether/core/host_device.hpp"
@@ -118,132 +118,6 @@ struct ProductPiece {
     Index chunks = 0; // steps of `depth` of all terms
 };
 
-template <class T, ProductPrecision precision = ProductPrecision::exact>
-struct BlockProduct {
-    static constexpr int threads = ProductTile::threads;
-    using Sums = typename ProductSumsFor<T, precision>::type;
-    struct Shared {
-        ProductShared<T> half[2];
-    };
-    struct Local {
-        Sums sums;
-        Index term = 0, k = 0; // of the step at hand
-    };
-
-    RowCount rows;
-    const ProductPiece* pieces;
-    Index piece_count;
-    const ProductTermOnDevice<T>* terms;
-    const T* bias;
-    T* out;
-    Index out_stride;
-
-    TETHER_HD Index phases(Index block) const {
-        const Index first = block / piece_count * ProductTile::rows;
-        return first < rows() ? pieces[block % piece_count].chunks + (Sums::deposits ? 2 : 1) : 0;
-    }
-    TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local& local) const {
-        phase(p, block, thread, shared, local, [](Index) {});
-    }
-    // then(i): after number i of the result was written, by the same thread.
-    template <class Then>
-    TETHER_HD void phase(Index p, Index block, int thread, Shared& shared, Local& local,
-                         const Then& then) const {
-        const ProductPiece piece = pieces[block % piece_count];
-        const Index first_row = block / piece_count * ProductTile::rows;
-        ProductStage<T> stage;
-        if (p == 0) {
-            local.term = piece.first_term;
-        }
-        if (p < piece.chunks) {
-            fetch(piece, first_row, thread, stage, local);
-        }
-        if (p > 0 && p <= piece.chunks) {
-            local.sums.add(shared.half[(p - 1) % 2], thread);
-        }
-        if (p < piece.chunks) {
-            put(thread, stage, shared.half[p % 2], local);
-            return;
-        }
-        if constexpr (Sums::deposits) {
-            if (p == piece.chunks) {
-                local.sums.deposit(shared.half[p % 2], thread);
-                return;
-            }
-        }
-        store(piece, first_row, thread, shared.half[(p + 1) % 2], local, then);
-    }
-
-private:
-    TETHER_HD static T operand(T x) {
-        if constexpr (Sums::deposits) {
-            return device::rounded<precision>(x);
-        } else {
-            return x;
-        }
-    }
-    // Numbers along the inner dimension: 32 threads take 8 of each of 4 rows, whole sectors of memory.
-    TETHER_HD static int row_of(int i) { return i / 128 * 4 + i / 8 % 4; }
-    TETHER_HD static int k_of(int i) { return i / 32 % 4 * 8 + i % 8; }
-
-    TETHER_HD void fetch(const ProductPiece& piece, Index first_row, int thread, ProductStage<T>& stage,
-                         const Local& local) const {
-        const ProductTermOnDevice<T> term = terms[local.term];
-        const auto left_rows =
-            static_cast<int>(rows() - first_row < ProductTile::rows ? rows() - first_row : ProductTile::rows);
-        const auto left =
-            static_cast<int>(term.k - local.k < ProductTile::depth ? term.k - local.k : ProductTile::depth);
-        const T* x = term.x + first_row * term.x_stride + local.k;
-        const T* w = term.weight + local.k * term.k_stride + piece.first_n * term.n_stride;
-        const auto columns = static_cast<int>(piece.n);
-        for (int s = 0; s < ProductStage<T>::of_a; ++s) {
-            const int row = row_of(thread + s * threads), k = k_of(thread + s * threads);
-            stage.a[s] = row < left_rows && k < left ? x[row * term.x_stride + k] : T(0);
-        }
-        const bool along_n = term.n_stride == 1;
-        for (int s = 0; s < ProductStage<T>::of_b; ++s) {
-            const int i = thread + s * threads;
-            const int k = along_n ? i / ProductTile::columns : k_of(i);
-            const int j = along_n ? i % ProductTile::columns : row_of(i);
-            stage.b[s] = j < columns && k < left ? w[k * term.k_stride + j * term.n_stride] : T(0);
-        }
-    }
-    TETHER_HD void put(int thread, const ProductStage<T>& stage, ProductShared<T>& to, Local& local) const {
-        const ProductTermOnDevice<T>& term = terms[local.term];
-        const bool along_n = term.n_stride == 1;
-        for (int s = 0; s < ProductStage<T>::of_a; ++s) {
-            to.a[k_of(thread + s * threads)][row_of(thread + s * threads)] = operand(stage.a[s]);
-        }
-        for (int s = 0; s < ProductStage<T>::of_b; ++s) {
-            const int i = thread + s * threads;
-            to.b[along_n ? i / ProductTile::columns : k_of(i)]
-                [along_n ? i % ProductTile::columns : row_of(i)] = operand(stage.b[s]);
-        }
-        local.k += ProductTile::depth;
-        if (local.k >= term.k) {
-            local.k = 0;
-            ++local.term;
-        }
-    }
-    template <class Then>
-    TETHER_HD void store(const ProductPiece& piece, Index first_row, int thread, const ProductShared<T>& tile,
-                         const Local& local, const Then& then) const {
-        const Index count = rows();
-        for (int i = 0; i < ProductTile::own_rows; ++i) {
-            const Index row = first_row + ProductTile::first_row(thread) + i;
-            for (int j = 0; j < ProductTile::own_columns && row < count; ++j) {
-                const Index n = ProductTile::first_column(thread) + j;
-                if (n < piece.n) {
-                    const T b = piece.bias >= 0 ? bias[piece.bias + n] : T(0);
-                    const Index at = row * out_stride + piece.column + n;
-                    out[at] = b + local.sums.at(tile, thread, i, j);
-                    then(at);
-                }
-            }
-        }
-    }
-};
-
 // Up to 32 x 64 elements of the gradient of one weight view: sums over rows and components of a[., i] b[.,
 // j]. Those of lane l lie from partial + l · lane_stride + at on.
 template <class T>
@@ -314,11 +188,43 @@ private:
         const Index inner = (piece.rows.last(lane) - piece.rows.first(lane)) * piece.components;
         return (inner + ProductTile::depth - 1) / ProductTile::depth;
     }
-    // Steps of a lane are counted in 32 bits: a 64-bit division costs twenty times as much.
     TETHER_HD void fetch(const GradientPiece<T>& piece, Index lane, std::uint32_t from, int thread,
                          ProductStage<T>& stage) const {
+        if (piece.components == 1) { // most work is that of scalars
+            fetch_scalars(piece, lane, from, thread, stage);
+        } else {
+            fetch_components(piece, lane, from, thread, stage);
+        }
+    }
+    TETHER_HD static void fetch_scalars(const GradientPiece<T>& piece, Index lane, std::uint32_t from,
+                                        int thread, ProductStage<T>& stage) {
         const Index first = piece.rows.first(lane);
+        const auto left = static_cast<int>(piece.rows.last(lane) - first - from); // rows
+        fetch_rows<ProductTile::rows>(piece.a + (first + from) * piece.a_stride, piece.a_stride, left,
+                                      static_cast<int>(piece.a_columns), thread, stage.a);
+        fetch_rows<ProductTile::columns>(piece.b + (first + from) * piece.b_stride, piece.b_stride, left,
+                                         static_cast<int>(piece.b_columns), thread, stage.b);
+    }
+    // `depth` rows of up to `width` numbers.
+    template <int width, int count>
+    TETHER_HD static void fetch_rows(const T* x, Index stride, int rows, int columns, int thread,
+                                     T (&to)[count]) {
+        constexpr int at_once = threads / width;
+        const int c = thread % width;
+        const int row = thread / width;
+        const T* from = x + row * stride + c;
+        const Index next = at_once * stride;
+        const bool mine = c < columns;
+        TETHER_UNROLL
+        for (int s = 0; s < count; ++s, from += next) {
+            to[s] = mine && row + s * at_once < rows ? *from : T(0);
+        }
+    }
+    // Steps of a lane are counted in 32 bits: a 64-bit division costs twenty times as much.
+    TETHER_HD static void fetch_components(const GradientPiece<T>& piece, Index lane, std::uint32_t from,
+                                           int thread, ProductStage<T>& stage) {
         const auto components = static_cast<std::uint32_t>(piece.components);
+        const Index first = piece.rows.first(lane);
         const auto inner = static_cast<std::uint32_t>(piece.rows.last(lane) - first) * components;
         const T* a = piece.a + first * piece.a_stride;
         const T* b = piece.b + first * piece.b_stride;

@@ -5,7 +5,7 @@
 
 #include "tether/kernels/elementwise.hpp"
 #include "tether/kernels/lane_sums.hpp"
-#include "tether/kernels/product.hpp"
+#include "tether/kernels/block_product.hpp"
 
 namespace tether::kernels {
 

@@ -4,6 +4,7 @@
 #include "row_steps.hpp"
 
 #include "tether/device/async_copy.hpp"
+#include "tether/kernels/block_product.hpp"
 #include "tether/kernels/row_program.hpp"
 
 #include <algorithm>
@@ -67,18 +68,6 @@ struct RowProductLocal : RowLocal<T> {
     device::AsyncCopies copies;
     T sum[4][4] = {};
 };
-
-// Numbers in groups of four, which go from and to shared memory at once.
-template <class T>
-struct alignas(16) FourNumbers {
-    T x[4];
-};
-template <class T>
-TETHER_HD FourNumbers<T> four_of(const T* at) {
-    FourNumbers<T> four;
-    std::memcpy(&four, __builtin_assume_aligned(at, 16), sizeof four);
-    return four;
-}
 
 template <class T, bool products>
 struct RowProgram {
