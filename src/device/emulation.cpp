@@ -12,8 +12,10 @@
 namespace tether::device {
 
 void detail::parts_meet(std::size_t met, std::size_t parts) {
-    check(met == 0 || met == parts, "{} of the {} parts of a team meet, the others have ended: on a device "
-          "they would wait for ever", met, parts);
+    check(met == 0 || met == parts,
+          "{} of the {} parts of a team meet, the others have ended: on a device "
+          "they would wait for ever",
+          met, parts);
 }
 
 namespace {

@@ -14,10 +14,9 @@ std::vector<Members> members_of_wave(std::span<const BatchedRange> ranges, std::
     for (const BatchedRange& r : ranges) {
         for (std::size_t i = first; i < last; ++i) {
             const Launch& launch = r.list->launches()[r.first + i];
-            const auto same = std::ranges::find_if(
-                groups, [&](const Members& m) {
-                    return m.front()->functor == launch.functor && m.front()->parts == launch.parts;
-                });
+            const auto same = std::ranges::find_if(groups, [&](const Members& m) {
+                return m.front()->functor == launch.functor && m.front()->parts == launch.parts;
+            });
             if (launch.shape == Launch::Shape::exchange && ranges.size() > 1) {
                 continue;
             }

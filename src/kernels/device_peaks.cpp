@@ -1,8 +1,8 @@
 // See device_peaks.hpp.
 #include "tether/kernels/device_peaks.hpp"
 
-#include "tether/kernels/elementwise.hpp"
 #include "tether/kernels/block_product.hpp"
+#include "tether/kernels/elementwise.hpp"
 
 #include <algorithm>
 #include <chrono>

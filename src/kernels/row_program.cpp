@@ -74,7 +74,8 @@ void add_phases(const std::vector<const TileChunks<T>*>& tiles, std::vector<RowS
     std::vector<std::optional<Chunk<T>>> chunks;
     for (const TileChunks<T>* tile : tiles) {
         if (tile->size() == 1 && !chunks.empty()) {
-            chunks.emplace_back(); // the sums of the tile before are still read while this one's would be put down
+            chunks.emplace_back(); // the sums of the tile before are still read while this one's would be put
+                                   // down
         }
         chunks.insert(chunks.end(), tile->begin(), tile->end());
     }

@@ -63,10 +63,8 @@ void append_product_then(device::LaunchList& list, const device::Launch& product
 
 template bool is_product<float>(const device::Launch&);
 template bool is_product<double>(const device::Launch&);
-template void append_product_then<float>(device::LaunchList&, const device::Launch&, const RowStep*,
-                                         Index);
-template void append_product_then<double>(device::LaunchList&, const device::Launch&, const RowStep*,
-                                          Index);
+template void append_product_then<float>(device::LaunchList&, const device::Launch&, const RowStep*, Index);
+template void append_product_then<double>(device::LaunchList&, const device::Launch&, const RowStep*, Index);
 template std::optional<RowStep> row_step<float>(const device::Launch&);
 template std::optional<RowStep> row_step<double>(const device::Launch&);
 

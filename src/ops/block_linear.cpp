@@ -3,8 +3,8 @@
 #include "src/ops/weight_gradient.hpp"
 #include "tether/core/error.hpp"
 #include "tether/device/gemm.hpp"
-#include "tether/kernels/elementwise.hpp"
 #include "tether/kernels/block_product.hpp"
+#include "tether/kernels/elementwise.hpp"
 #include "tether/ops/elementwise.hpp"
 
 #include <algorithm>
@@ -114,7 +114,7 @@ public:
         const T* bias = biased_ ? r.inputs.back().data : nullptr;
         if (r.row_products != nullptr) {
             r.row_products->push_back({r.rows(r.output(0).extent), std::move(pieces), std::move(terms), bias,
-                                   r.out(0), r.out_columns(0)});
+                                       r.out(0), r.out_columns(0)});
             return;
         }
         const auto piece_count = static_cast<Index>(pieces.size());
@@ -122,9 +122,10 @@ public:
         const auto* term_table = r.memory->constants(std::span<const kernels::ProductTermOnDevice<T>>(terms));
         kernels::with_precision<T>(r.precision, [&]<kernels::ProductPrecision precision>() {
             constexpr Index tile = kernels::BlockProduct<T, precision>::tile_rows;
-            r.list->team((r.output(0).capacity + tile - 1) / tile * piece_count, kernels::BlockProduct<T, precision>{
-                                     r.rows(r.output(0).extent), piece_table, piece_count, term_table,
-                                     bias, r.out(0), r.out_columns(0)});
+            r.list->team((r.output(0).capacity + tile - 1) / tile * piece_count,
+                         kernels::BlockProduct<T, precision>{r.rows(r.output(0).extent), piece_table,
+                                                             piece_count, term_table, bias, r.out(0),
+                                                             r.out_columns(0)});
         });
     }
 

@@ -130,7 +130,7 @@ private:
 
     const Program& program_;
     std::vector<kernels::RowLevel<T>> levels_;
-    std::map<int, Made> made_; // by value
+    std::map<int, Made> made_;                                   // by value
     std::vector<std::pair<std::size_t, std::size_t>> crossings_; // (to, from): levels the parts meet between
 };
 
@@ -182,13 +182,16 @@ std::vector<device::Launch> DeviceExecutor<T>::row_program(const std::vector<std
         name += (name.empty() ? "" : " + ") + std::string(program_.nodes[n].op->name());
         levels.add(n, work_[n] == DeviceWork::elementwise, launches, std::move(of_node));
     }
-    const auto& info = program_.info(*std::ranges::find_if(program_.nodes[branch.front()].out, &Value::valid));
+    const auto& info =
+        program_.info(*std::ranges::find_if(program_.nodes[branch.front()].out, &Value::valid));
     const bool by_axis = info.extent.axis != Axis::one;
     kernels::RowProgramShape shape;
-    shape.rows = by_axis ? kernels::RowCount{batch_.lane_begin[static_cast<std::size_t>(info.extent.axis)] +
-                                             batch_.lanes}
-                         : kernels::RowCount{nullptr, info.extent.times};
-    shape.capacity = by_axis ? batch_.capacity[static_cast<std::size_t>(info.extent.axis)] : info.extent.times;
+    shape.rows =
+        by_axis
+            ? kernels::RowCount{batch_.lane_begin[static_cast<std::size_t>(info.extent.axis)] + batch_.lanes}
+            : kernels::RowCount{nullptr, info.extent.times};
+    shape.capacity =
+        by_axis ? batch_.capacity[static_cast<std::size_t>(info.extent.axis)] : info.extent.times;
     shape.block_rows = products ? block_rows : std::max<Index>(1, block_items / most_items);
     if (products) {
         shape.parts = backend_.parts_of_teams((shape.capacity + shape.block_rows - 1) / shape.block_rows);

@@ -110,9 +110,9 @@ void DeviceExecutor<T>::record() {
 }
 
 template <class T>
-std::vector<device::Launch> DeviceExecutor<T>::launches_of(std::size_t n, DeviceMemory& memory,
-                                                           DeferredSums<T>* deferred,
-                                                           std::vector<kernels::RowProduct<T>>* products) const {
+std::vector<device::Launch>
+DeviceExecutor<T>::launches_of(std::size_t n, DeviceMemory& memory, DeferredSums<T>* deferred,
+                               std::vector<kernels::RowProduct<T>>* products) const {
     static T somewhere = 0; // for launches that are never run
     const Node& node = program_.nodes[n];
     std::vector<typename DeviceRun<T>::Operand> operands;

@@ -35,8 +35,8 @@ void append_norm(device::LaunchList& list, DeviceMemory& memory, const T* x, Ind
     list.each(1, kernels::LaneTotals<double, kernels::PutNorm>{partial, parts, 1, {norm}});
 }
 
-// Gradients that are made at once, beside the rest of the reverse pass: so many that their sums over the ranks
-// are worth a message; of one rank, a quarter of all.
+// Gradients that are made at once, beside the rest of the reverse pass: so many that their sums over the
+// ranks are worth a message; of one rank, a quarter of all.
 Index bucket_elements(Index trained, int ranks) {
     return ranks > 1 ? Index{1} << 18 : std::max<Index>(1, trained / 4);
 }
@@ -99,8 +99,8 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
         }
     }
     ahead.name("stop");
-    ahead.each(1, kernels::CopyNumbers<T>{block_->template on_device<T>(block_->stop_at),
-                                          gradient + length_ - 1});
+    ahead.each(
+        1, kernels::CopyNumbers<T>{block_->template on_device<T>(block_->stop_at), gradient + length_ - 1});
     executor_ = std::make_unique<DeviceExecutor<T>>(
         program, backend,
         DeviceEnvironment<T>{.parameters = parameters_.data(),
@@ -113,8 +113,7 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
                              .commits_state = true,
                              .precision = settings.precision,
                              .products_apart = settings.fills_devices,
-                             .bucket_elements =
-                                 bucket_elements(network.trained_size(), communicator.size()),
+                             .bucket_elements = bucket_elements(network.trained_size(), communicator.size()),
                              .ahead = ahead.take(),
                              .stored = std::move(stored)});
     sums_ = parallel::make_device_communicator(communicator, backend);

@@ -118,7 +118,7 @@ Index Setup::evaluation_chunk(bool on_device) const {
 
 bool Setup::fills_devices() const {
     // Tiles of 32 rows (kernels/product.hpp), two for each of 128 multiprocessors.
-    constexpr Index nodes_of_a_device = 2 * 128 * 32;
+    constexpr Index nodes_of_a_device = Index{2} * 128 * 32;
     return set.graphs() > 0 && job.data.batch * set.nodes() / set.graphs() >= nodes_of_a_device;
 }
 

@@ -2,8 +2,8 @@
 // by the tensor cores of a device.
 #include "tether/device/backend.hpp"
 #include "tether/device/devices.hpp"
-#include "tether/kernels/launchers.hpp"
 #include "tether/kernels/block_product.hpp"
+#include "tether/kernels/launchers.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // Programs over rows against plain loops: products of several terms and of sums of nothing, transposed
-// weights, biases, elementwise work behind them, steps by rows before and after; for any number of rows, times
-// and parts, on the emulation and, where there is one, on a device.
+// weights, biases, elementwise work behind them, steps by rows before and after; for any number of rows,
+// times and parts, on the emulation and, where there is one, on a device.
 #include "tether/core/error.hpp"
 #include "tether/device/backend.hpp"
 #include "tether/device/devices.hpp"
@@ -10,9 +10,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace tether::kernels {
@@ -36,7 +39,8 @@ std::vector<T> numbers(Index n, unsigned seed) {
 template <class T>
 RowStep by_rows(Index columns, Index times, const Index* axis_rows, const auto& g) {
     device::LaunchList list;
-    list.rows(1, columns, axis_rows, times, PerFlat<std::decay_t<decltype(g)>>{{axis_rows, times}, columns, g});
+    list.rows(1, columns, axis_rows, times,
+              PerFlat<std::decay_t<decltype(g)>>{{axis_rows, times}, columns, g});
     return *row_step<T>(list.launches().front());
 }
 
@@ -62,7 +66,8 @@ struct Work {
         };
         const auto rows = static_cast<std::size_t>(capacity * c.times);
         const auto width_of = static_cast<std::size_t>(width());
-        const auto on_x = there(x), on_z = there(z), on_w = there(w), on_wt = there(wt), on_bias = there(bias);
+        const auto on_x = there(x), on_z = there(z), on_w = there(w), on_wt = there(wt),
+                   on_bias = there(bias);
         const auto count = there(std::vector<Index>{c.rows});
         const auto s = there(std::vector<T>(rows * static_cast<std::size_t>(c.first_k)));
         const auto y = there(std::vector<T>(rows * width_of, T(-7)));
@@ -74,12 +79,12 @@ struct Work {
         levels[0].meet = meets;
         RowProduct<T> product;
         product.rows = {count.data(), c.times};
-        product.terms = {{s.data(), c.first_k, c.first_k, on_w.data(), c.columns, 1},
-                         {on_z.data(), c.second_k, c.second_k, on_w.data() + c.first_k * c.columns, c.columns, 1},
-                         {on_z.data(), c.second_k, c.second_k, on_wt.data(), 1, c.second_k}};
-        product.pieces = {{0, 0, c.columns, 0, 0, 2},
-                          {c.columns, 0, c.columns, -1, 2, 3},
-                          {2 * c.columns, 0, 3}};
+        product.terms = {
+            {s.data(), c.first_k, c.first_k, on_w.data(), c.columns, 1},
+            {on_z.data(), c.second_k, c.second_k, on_w.data() + c.first_k * c.columns, c.columns, 1},
+            {on_z.data(), c.second_k, c.second_k, on_wt.data(), 1, c.second_k}};
+        product.pieces = {
+            {0, 0, c.columns, 0, 0, 2}, {c.columns, 0, c.columns, -1, 2, 3}, {2 * c.columns, 0, 3}};
         product.bias = on_bias.data();
         product.out = y.data();
         product.out_stride = width();
@@ -87,8 +92,8 @@ struct Work {
             by_rows<T>(width(), c.times, count.data(), MultiplyNumbers<T>{y.data(), y.data(), q.data()}));
         levels[1].products.push_back(std::move(product));
         levels[1].meet = meets;
-        levels[2].steps.push_back(by_rows<T>(width(), c.times, count.data(),
-                                             AddNumbers<T>{{q.data(), y.data()}, 2, out.data()}));
+        levels[2].steps.push_back(
+            by_rows<T>(width(), c.times, count.data(), AddNumbers<T>{{q.data(), y.data()}, 2, out.data()}));
         const Index block_rows = std::max<Index>(1, 16 / c.times);
         const RowTables tables = row_tables(levels, block_rows, parts);
         EXPECT_EQ(tables.meetings, meets ? 2 : 0);
@@ -129,7 +134,7 @@ struct Work {
     Index capacity;
 };
 
-const std::vector<Case> cases{{1, 1, 1, 1, 1},   {16, 1, 64, 64, 32}, {33, 1, 130, 7, 65},
+const std::vector<Case> cases{{1, 1, 1, 1, 1},    {16, 1, 64, 64, 32}, {33, 1, 130, 7, 65},
                               {5, 3, 20, 96, 40}, {2, 20, 9, 17, 33},  {47, 1, 32, 32, 96}};
 
 template <class T>
@@ -145,7 +150,8 @@ void expect_work(device::Backend& backend, const std::vector<int>& parts) {
                                      static_cast<double>(c.first_k + c.second_k + 8);
             for (Index r = 0; r < work.capacity * c.times; ++r) {
                 for (Index n = 0; n < work.width(); ++n) {
-                    const auto found = static_cast<double>(whole[static_cast<std::size_t>(r * work.width() + n)]);
+                    const auto found =
+                        static_cast<double>(whole[static_cast<std::size_t>(r * work.width() + n)]);
                     if (r < c.rows * c.times) {
                         const double expected = work.expected(r, n);
                         ASSERT_NEAR(found, expected, tolerance * (1 + std::abs(expected))) << r << ", " << n;
@@ -174,7 +180,8 @@ TEST(RowProgram, has_the_same_bits_in_any_order_of_threads_and_parts) {
     }
 }
 
-// A part that does not wait for the others finds what was there before: the emulation runs it as far as it gets.
+// A part that does not wait for the others finds what was there before: the emulation runs it as far as it
+// gets.
 TEST(RowProgram, shows_on_the_emulation_where_parts_should_have_met) {
     const auto emulation = device::make_emulation();
     const Work<float> work(*emulation, {33, 1, 130, 7, 65}, 0);
@@ -187,7 +194,8 @@ TEST(RowProgram, on_a_device_has_the_bits_of_one_part_and_the_numbers_of_the_hos
         GTEST_SKIP() << missing;
     }
     const auto cuda = device::make_cuda(0, kernels::launchers());
-    const std::vector<int> parts = cuda->parts_of_teams(1) > 1 ? std::vector<int>{2, 4, 8} : std::vector<int>{};
+    const std::vector<int> parts =
+        cuda->parts_of_teams(1) > 1 ? std::vector<int>{2, 4, 8} : std::vector<int>{};
     expect_work<float>(*cuda, parts);
     expect_work<double>(*cuda, parts);
 }

@@ -152,11 +152,11 @@ TEST(DeviceStages, take_products_and_all_times_of_a_row_into_a_chain) {
     Builder b(parameters, states);
     const Extent later{Axis::node, 3};
     const Value x = b.input("x", nodes, 3);
-    const Value rows = toy::record(b, "sum", {x, x}, nodes, 3);          // 0
-    const Value product = toy::record(b, "sum", {rows, x}, nodes, 3);    // 1
-    const Value times = toy::record(b, "spread", {product}, later, 3);   // 2
-    const Value on_edges = toy::record(b, "spread", {times}, edges, 3);  // 3
-    const Value again = toy::record(b, "spread", {on_edges}, edges, 3);  // 4
+    const Value rows = toy::record(b, "sum", {x, x}, nodes, 3);         // 0
+    const Value product = toy::record(b, "sum", {rows, x}, nodes, 3);   // 1
+    const Value times = toy::record(b, "spread", {product}, later, 3);  // 2
+    const Value on_edges = toy::record(b, "spread", {times}, edges, 3); // 3
+    const Value again = toy::record(b, "spread", {on_edges}, edges, 3); // 4
     b.output("y", again);
     const Program p = b.finish();
     const std::vector<DeviceWork> work{DeviceWork::rows, DeviceWork::row_product, DeviceWork::rows,

@@ -82,7 +82,9 @@ void emulate_each(const Launch& launch, bool descending) {
 }
 
 template <class F>
-concept HasParts = requires(const F& f) { f.parts; };
+concept HasParts = requires(const F& f) {
+    f.parts;
+};
 
 // One block of a team.
 template <class F>

@@ -1,5 +1,5 @@
-// Products of rows and weights as launches of their own, for batches that fill a device. A number is one chain
-// of fused multiply-adds over the terms, then k, whatever the number of rows.
+// Products of rows and weights as launches of their own, for batches that fill a device. A number is one
+// chain of fused multiply-adds over the terms, then k, whatever the number of rows.
 //
 // In exact precision a block of 128 threads makes 64 rows x 64 columns (32 x 64 in double), each thread 8 x 4
 // numbers, so that it adds ten times for every number that it brings; 32 steps of the inner dimension travel

@@ -1,9 +1,9 @@
 // Matrix products on a device: tiles, sums, and gradients of weights as teams of threads over tiles. An
 // element of a result is one chain of fused multiply-adds in a fixed order (for gradients of weights over the
 // rows of a lane and their components), whatever the number of rows, lanes on a device or devices. A block of
-// 128 threads makes 32 rows x 64 columns, each thread 4 x 4; 32 steps of the inner dimension go through shared
-// memory at a time, in two halves used in turn. In another precision than `exact` operands are rounded on
-// their way and tensor cores make the sums (device/tensor_sums.hpp). Products of rows and weights:
+// 128 threads makes 32 rows x 64 columns, each thread 4 x 4; 32 steps of the inner dimension go through
+// shared memory at a time, in two halves used in turn. In another precision than `exact` operands are rounded
+// on their way and tensor cores make the sums (device/tensor_sums.hpp). Products of rows and weights:
 // block_product.hpp, and row_program.hpp for small batches.
 #pragma once
 

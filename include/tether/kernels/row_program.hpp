@@ -8,7 +8,8 @@
 // 32 columns, dealt out over the parts, which meet before and after it. The four warps of a block share the
 // inner dimension of a tile, so that each number is ((s0 + s1) + (s2 + s3)) with s_w one chain of fused
 // multiply-adds over the w-th quarter of every 64 terms (16 in double), in whole eights: the same whatever
-// the number of rows, parts or devices. Operands travel to shared memory two steps ahead (device/async_copy.hpp).
+// the number of rows, parts or devices. Operands travel to shared memory two steps ahead
+// (device/async_copy.hpp).
 #pragma once
 
 #include "tether/kernels/product.hpp"

@@ -28,9 +28,9 @@ struct DeviceEnvironment {
     const T* control = nullptr;
     bool commits_state = true;
     kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // of matrix products
-    // Products of several rows are launches of their own, in large tiles: for batches that fill a device. Else,
-    // and only in exact precision, they are steps of programs over rows (kernels/row_program.hpp). The two
-    // add in different orders: all ranks of a job must choose the same.
+    // Products of several rows are launches of their own, in large tiles: for batches that fill a device.
+    // Else, and only in exact precision, they are steps of programs over rows (kernels/row_program.hpp). The
+    // two add in different orders: all ranks of a job must choose the same.
     bool products_apart = false;
     // Gradients of weights are made, beside what else there is to do, as soon as there are so many of them
     // that can be; 0: all of them at the end of the part.
@@ -86,8 +86,7 @@ private:
     launches_of(std::size_t n, DeviceMemory& memory, DeferredSums<T>* deferred,
                 std::vector<kernels::RowProduct<T>>* products = nullptr) const;
     [[nodiscard]] bool products_by_rows() const {
-        return !environment_.products_apart &&
-               environment_.precision == kernels::ProductPrecision::exact;
+        return !environment_.products_apart && environment_.precision == kernels::ProductPrecision::exact;
     }
     void record_stages(const std::vector<DeviceStage>& stages, std::size_t part_stages);
     [[nodiscard]] std::vector<std::vector<std::size_t>>

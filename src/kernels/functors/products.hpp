@@ -3,9 +3,9 @@
 
 #include "functors.hpp"
 
+#include "tether/kernels/block_product.hpp"
 #include "tether/kernels/elementwise.hpp"
 #include "tether/kernels/lane_sums.hpp"
-#include "tether/kernels/block_product.hpp"
 
 namespace tether::kernels {
 

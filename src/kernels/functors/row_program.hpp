@@ -92,11 +92,11 @@ struct RowProgram {
     TETHER_HD void phase(Index p, Index block, int part, int thread, Shared& shared, Local& local) const {
         constexpr int words = sizeof(RowStep) / 4;
         static_assert(words <= threads);
+        const std::size_t own_byte = sizeof(std::uint32_t) * static_cast<std::size_t>(thread);
         const bool brings = p < begin[part + 1] - begin[part] && thread < words;
         std::uint32_t word = 0;
         if (brings) {
-            std::memcpy(&word,
-                        reinterpret_cast<const std::byte*>(steps + begin[part] + p) + sizeof word * thread,
+            std::memcpy(&word, reinterpret_cast<const std::byte*>(steps + begin[part] + p) + own_byte,
                         sizeof word);
         }
         if (p == 0) {
@@ -118,8 +118,7 @@ struct RowProgram {
             }
         }
         if (brings) {
-            std::memcpy(reinterpret_cast<std::byte*>(&shared.step[p % 2]) + sizeof word * thread, &word,
-                        sizeof word);
+            std::memcpy(reinterpret_cast<std::byte*>(&shared.step[p % 2]) + own_byte, &word, sizeof word);
         }
     }
     // Whether all parts meet after a phase.
