@@ -157,7 +157,7 @@ void append_row_program(device::LaunchList& list, const RowProgramShape& shape, 
         RowProgram<T, products> program{shape.rows, shape.block_rows, steps, then, shape.parts, {}};
         std::ranges::copy(tables.begin, program.begin);
         list.team(blocks, program);
-        list.mark_levels(tables.meetings + 1);
+        list.mark_levels(shape.parts > 1 ? tables.meetings + 1 : 1);
     };
     if (tables.has_products) {
         append.template operator()<true>();

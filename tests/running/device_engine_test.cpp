@@ -23,12 +23,13 @@ namespace {
 // A job trained for some steps by an engine of its own.
 class ShortTraining {
 public:
-    ShortTraining(std::vector<std::string> keys, device::Backend* backend)
+    ShortTraining(std::vector<std::string> keys, device::Backend* backend, bool fills_devices = false)
         : setup(job_of(std::move(keys))), lanes(static_cast<int>(setup.job.parallel.lanes), 1, 0, 1), team(1),
           alone(parallel::make_self_communicator()),
-          engine(run::make_engine<double>(*setup.network, *setup.method,
-                                          {.optimiser = setup.job.primal.optimiser}, lanes, *alone, team,
-                                          backend)),
+          engine(run::make_engine<double>(
+              *setup.network, *setup.method,
+              {.optimiser = setup.job.primal.optimiser, .fills_devices = fills_devices}, lanes, *alone, team,
+              backend)),
           filler(setup, lanes), order(setup.batch_order()),
           state(setup.method->start({.sites = setup.network->sites(),
                                      .steps_per_epoch = setup.steps_per_epoch(),
@@ -93,18 +94,33 @@ class OnTheDevice : public testing::TestWithParam<std::vector<std::string>> {};
 TEST_P(OnTheDevice, trains_as_on_cores) {
     const auto backend = device::make_emulation();
     ShortTraining cores(GetParam(), nullptr);
-    ShortTraining device(GetParam(), backend.get());
+    ShortTraining small(GetParam(), backend.get());
+    ShortTraining large(GetParam(), backend.get(), true); // as batches that fill a device
     for (Index step = 0; step < 7; ++step) {
         SCOPED_TRACE("step " + std::to_string(step));
         const run::StepResult expected = cores.step(step);
-        const run::StepResult found = device.step(step);
-        ASSERT_NEAR(found.loss, expected.loss, 1e-9 * std::abs(expected.loss));
-        ASSERT_NEAR(found.extra_loss, expected.extra_loss, 1e-9 * std::abs(expected.extra_loss) + 1e-15);
-        ASSERT_NEAR(found.gradient_norm, expected.gradient_norm, 1e-8 * expected.gradient_norm);
-        ASSERT_TRUE(found.finite);
+        for (ShortTraining* device : {&small, &large}) {
+            const run::StepResult found = device->step(step);
+            ASSERT_NEAR(found.loss, expected.loss, 1e-9 * std::abs(expected.loss));
+            ASSERT_NEAR(found.extra_loss, expected.extra_loss, 1e-9 * std::abs(expected.extra_loss) + 1e-15);
+            ASSERT_NEAR(found.gradient_norm, expected.gradient_norm, 1e-8 * expected.gradient_norm);
+            ASSERT_TRUE(found.finite);
+        }
     }
-    expect_close(device.engine->trained(), cores.engine->trained(), "parameter");
-    expect_close(device.engine->state(), cores.engine->state(), "buffer");
+    for (const ShortTraining* device : {&small, &large}) {
+        expect_close(device->engine->trained(), cores.engine->trained(), "parameter");
+        expect_close(device->engine->state(), cores.engine->state(), "buffer");
+    }
+}
+
+// Of the job alone: 5 nodes a graph, 8,192 nodes a step.
+TEST(Setup, knows_which_batches_fill_a_device) {
+    run::Setup setup(trained_job({"data.train=12", "data.batch=5"}));
+    EXPECT_FALSE(setup.fills_devices());
+    setup.job.data.batch = 1638;
+    EXPECT_FALSE(setup.fills_devices());
+    setup.job.data.batch = 1639;
+    EXPECT_TRUE(setup.fills_devices());
 }
 
 // What an evaluation finds, loss and equivariance error, projected and relaxed.
