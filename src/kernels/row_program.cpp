@@ -67,8 +67,8 @@ void add_tiles(const RowProduct<T>& product, Index block_rows, std::int32_t firs
     }
 }
 
-// The phases in which a part makes its tiles: what is fetched in one is added two phases later, and a tile
-// finished in the phase after its last sum.
+// The phases in which a part makes its tiles: what is fetched in one is added two phases later (where it is
+// all there is, in the next one), and a tile finished in the phase after its last sum.
 template <class T>
 void add_phases(const std::vector<const TileChunks<T>*>& tiles, std::vector<RowStep>& to) {
     std::vector<std::optional<Chunk<T>>> chunks;
@@ -80,21 +80,23 @@ void add_phases(const std::vector<const TileChunks<T>*>& tiles, std::vector<RowS
         chunks.insert(chunks.end(), tile->begin(), tile->end());
     }
     const std::size_t count = chunks.size();
-    for (std::size_t p = 0; count > 0 && p < count + 3; ++p) {
+    const std::size_t ahead = count == 1 ? 1 : 2;
+    for (std::size_t p = 0; count > 0 && p < count + ahead + 1; ++p) {
         RowProductPhase<T> phase;
         if (p < count && chunks[p]) {
             phase.fetch = chunks[p]->fetch;
         }
         phase.fetch_to = static_cast<std::int32_t>(p % RowTile<T>::halts);
-        phase.add_from = static_cast<std::int32_t>((p + 1) % RowTile<T>::halts);
-        if (p >= 2 && p - 2 < count && chunks[p - 2]) {
-            const Chunk<T>& chunk = *chunks[p - 2];
+        phase.waits_for_all = ahead == 1 ? 1 : 0;
+        if (p >= ahead && p - ahead < count && chunks[p - ahead]) {
+            const Chunk<T>& chunk = *chunks[p - ahead];
+            phase.add_from = static_cast<std::int32_t>((p - ahead) % RowTile<T>::halts);
             phase.adds = chunk.fetch.k;
             phase.begins = chunk.first ? 1 : 0;
             phase.deposits = chunk.last ? 1 : 0;
         }
-        if (p >= 3 && chunks[p - 3] && chunks[p - 3]->last) {
-            phase.finish = chunks[p - 3]->finish;
+        if (p > ahead && chunks[p - ahead - 1] && chunks[p - ahead - 1]->last) {
+            phase.finish = chunks[p - ahead - 1]->finish;
         }
         RowStep& step = to.emplace_back();
         step.kind = RowStep::product;

@@ -4,7 +4,6 @@
 #include "tether/program/device_executor.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <span>
 #include <string>

@@ -46,6 +46,7 @@ struct RowProductPhase {
     std::int32_t fetch_to = 0, add_from = 0;
     std::int32_t adds = -1; // steps of the inner dimension there; -1: nothing to add
     std::int32_t begins = 0, deposits = 0;
+    std::int32_t waits_for_all = 0; // that was fetched, else for what was before this phase
     RowFinish<T> finish;
 };
 
@@ -197,7 +198,11 @@ private:
             const RowFinish<T> f = phase.finish;
             finish(f, rows_of(block, local.rows, f.times, f.tile), thread, tiles.partial);
         }
-        local.copies.template wait<1>(); // what is added next
+        if (phase.waits_for_all != 0) {
+            local.copies.template wait<0>();
+        } else {
+            local.copies.template wait<1>();
+        }
     }
     // Up to the next multiple of 8 steps, which add() takes: zero beyond the last.
     template <bool whole>
