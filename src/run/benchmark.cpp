@@ -97,11 +97,12 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
                 const parallel::LaneMap& lanes, parallel::ThreadTeam& team, BenchmarkResult& result) {
     const Job& job = setup.job;
     const std::unique_ptr<device::Backend> backend = open_device(options.device, world);
-    const auto owner = make_engine<T>(
-        *setup.network, *setup.method,
-        {job.primal.optimiser, job.parallel.order == SumOrder::tree, job.parallel.lanes_at_once,
-         Checking::none, product_precision(job.train.precision, options.device), setup.fills_devices()},
-        lanes, world, team, backend.get());
+    const auto owner = make_engine<T>(*setup.network, *setup.method,
+                                      {job.primal.optimiser, job.parallel.order == SumOrder::tree,
+                                       job.parallel.lanes_at_once, Checking::none,
+                                       product_precision(job.train.precision, options.device),
+                                       setup.fills_devices(world.size())},
+                                      lanes, world, team, backend.get());
     Engine<T>& engine = *owner;
     auto* host = dynamic_cast<HostEngine<T>*>(owner.get());
     std::vector<T> trained;

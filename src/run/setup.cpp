@@ -116,10 +116,11 @@ Index Setup::evaluation_chunk(bool on_device) const {
     return whole ? job.data.batch : usual;
 }
 
-bool Setup::fills_devices() const {
+bool Setup::fills_devices(int ranks) const {
     // Tiles of 32 rows (kernels/product.hpp), two for each of 128 multiprocessors.
     constexpr Index nodes_of_a_device = Index{2} * 128 * 32;
-    return set.graphs() > 0 && job.data.batch * set.nodes() / set.graphs() >= nodes_of_a_device;
+    const Index shares = job.parallel.order == SumOrder::tree ? 1 : ranks;
+    return set.graphs() > 0 && job.data.batch * set.nodes() / set.graphs() / shares >= nodes_of_a_device;
 }
 
 Setup::Rows Setup::rows_of(std::span<const Index> samples) const {

@@ -113,14 +113,18 @@ TEST_P(OnTheDevice, trains_as_on_cores) {
     }
 }
 
-// Of the job alone: 5 nodes a graph, 8,192 nodes a step.
+// 5 nodes a graph, 8,192 nodes a step, or a rank's share of it where ranks may differ in bits.
 TEST(Setup, knows_which_batches_fill_a_device) {
     run::Setup setup(trained_job({"data.train=12", "data.batch=5"}));
-    EXPECT_FALSE(setup.fills_devices());
+    EXPECT_FALSE(setup.fills_devices(1));
     setup.job.data.batch = 1638;
-    EXPECT_FALSE(setup.fills_devices());
+    EXPECT_FALSE(setup.fills_devices(1));
     setup.job.data.batch = 1639;
-    EXPECT_TRUE(setup.fills_devices());
+    EXPECT_TRUE(setup.fills_devices(1));
+    EXPECT_TRUE(setup.fills_devices(8));
+    setup.job.parallel.order = run::SumOrder::fast;
+    EXPECT_TRUE(setup.fills_devices(1));
+    EXPECT_FALSE(setup.fills_devices(8));
 }
 
 // What an evaluation finds, loss and equivariance error, projected and relaxed.

@@ -41,9 +41,10 @@ struct Setup {
         Index graphs = 0, nodes = 0, edges = 0;
     };
     [[nodiscard]] Rows rows_of(std::span<const Index> samples) const;
-    // A step, on average, has so many rows that each of its matrix products fills a device. Of the job alone,
-    // not of the ranks that share it.
-    [[nodiscard]] bool fills_devices() const;
+    // A step, on average, has so many rows that each of its matrix products fills a device: the share of one of
+    // so many ranks, or, where all numbers of ranks are to give the same bits (parallel.order = "tree"), the
+    // whole.
+    [[nodiscard]] bool fills_devices(int ranks) const;
 };
 
 } // namespace tether::run
