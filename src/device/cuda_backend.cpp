@@ -35,10 +35,14 @@ public:
         const DeviceFacts& facts = survey.devices[static_cast<std::size_t>(number)];
         name_ += fmt::format(" ({})", facts.name);
         uuid_ = facts.uuid;
-        clusters_ = facts.major >= 9;
         multiprocessors_ = facts.multiprocessors;
         made("cudaSetDevice", calls_->use_device(number));
         graphs_.emplace(*calls_, name_, [this](const char* call, int result) { made(call, result); });
+        if (!launchers_.empty()) { // all are made for the same architectures
+            int version = 0;
+            made("cudaFuncGetAttributes", calls_->code_version(launchers_.begin()->second.one, version));
+            clusters_ = version >= 90;
+        }
         try {
             for (std::size_t s = 0; s < streams_.size(); ++s) {
                 made("cudaStreamCreateWithPriority", calls_->make_stream(streams_[s], s == side));

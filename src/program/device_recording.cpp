@@ -159,8 +159,14 @@ std::vector<DeviceWork> DeviceExecutor<T>::work_of_nodes() const {
         const auto exchanges = [](const device::Launch& l) {
             return l.shape == device::Launch::Shape::exchange;
         };
+        // Others may be read or written again, by whom a chain does not see.
+        const bool intermediates = std::ranges::all_of(program_.nodes[n].out, [&](Value v) {
+            return !v.valid() || program_.info(v).kind == ValueKind::intermediate;
+        });
         const auto by_rows = [](const device::Launch& l) { return kernels::row_step<T>(l).has_value(); };
         if (!products.empty()) {
+            check(intermediates, "{}: a product into what is no intermediate value",
+                  program_.nodes[n].op->name());
             work.push_back(DeviceWork::row_product);
         } else if (alone_[n] && launches.empty()) {
             work.push_back(DeviceWork::later);
@@ -168,7 +174,7 @@ std::vector<DeviceWork> DeviceExecutor<T>::work_of_nodes() const {
             work.push_back(DeviceWork::sums);
         } else if (launches.size() == 1 && kernels::is_product<T>(launches.front())) {
             work.push_back(DeviceWork::product);
-        } else if (program_.nodes[n].op->rows_on_devices() && !launches.empty() &&
+        } else if (program_.nodes[n].op->rows_on_devices() && intermediates && !launches.empty() &&
                    std::ranges::all_of(launches, by_rows)) {
             const bool elementwise = std::ranges::all_of(launches, &device::Launch::elementwise);
             work.push_back(elementwise ? DeviceWork::elementwise : DeviceWork::rows);

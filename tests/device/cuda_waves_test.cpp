@@ -135,6 +135,11 @@ TEST(CudaWaves, divide_teams_that_leave_the_device_idle) {
     EXPECT_EQ(d.backend->parts_of_teams(66), 4);
     EXPECT_EQ(d.backend->parts_of_teams(67), 1);
     EXPECT_EQ(d.backend->parts_of_teams(5000), 1);
+    // Code for older devices has no meetings, wherever it runs.
+    auto machine = std::make_shared<FakeMachine>();
+    machine->code = 80;
+    const auto older = device::make_cuda(std::make_unique<FakeCuda>(machine), 0, launchers());
+    EXPECT_EQ(older->parts_of_teams(1), 1);
 }
 
 // Lists that come and go do not fill the device, and what is kept for one is not taken for another's.

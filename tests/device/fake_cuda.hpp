@@ -22,6 +22,7 @@ namespace tether::test {
 // What outlives the backend that owns the calls: settings, the record, the memory.
 struct FakeMachine {
     int driver = 13000, runtime = 13000, devices = 1;
+    int code = 90; // architecture of kernels
     unsigned seed = 1;
     bool eager = false; // everything happens at once
     // Call number `fail_at` (from 0) of that name fails with this code.
@@ -67,6 +68,10 @@ public:
         return noted("cudaDeviceCanAccessPeer");
     }
     int use_device(int) override { return noted("cudaSetDevice"); }
+    int code_version(const void* kernel, int& version) override {
+        version = m_->code;
+        return kernel == nullptr ? invalid : noted("cudaFuncGetAttributes");
+    }
 
     int allocate(void*& memory, std::size_t bytes) override { return take("cudaMalloc", memory, bytes); }
     int release(void* memory) override { return give("cudaFree", memory); }

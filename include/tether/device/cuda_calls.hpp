@@ -30,6 +30,9 @@ public:
     virtual int facts(int number, DeviceFacts& facts) = 0;
     virtual int peer_access(int from, int to, bool& possible) = 0;
     virtual int use_device(int number) = 0;
+    // The virtual architecture (90 for sm_90) that the code of a kernel was made for, which may be older than
+    // the device.
+    virtual int code_version(const void* kernel, int& version) = 0;
 
     virtual int allocate(void*& memory, std::size_t bytes) = 0;
     virtual int release(void* memory) = 0;

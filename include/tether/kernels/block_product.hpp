@@ -301,10 +301,17 @@ private:
                 const Index n = first_column_of(thread) + j;
                 if (row < local.rows && n < piece.n) {
                     const T b = piece.bias >= 0 ? bias[piece.bias + n] : T(0);
-                    const Index to = row * out_stride + piece.column + n;
-                    out[to] = b + local.sum[i][j];
-                    then(to);
+                    out[row * out_stride + piece.column + n] = b + local.sum[i][j];
                 }
+            }
+        }
+        // Not unrolled: what follows may be as long as all functors together.
+        TETHER_ROLL
+        for (int e = 0; e < own_rows * own_columns; ++e) {
+            const Index row = first_row + first_row_of(thread) + e / own_columns;
+            const Index n = first_column_of(thread) + e % own_columns;
+            if (row < local.rows && n < piece.n) {
+                then(row * out_stride + piece.column + n);
             }
         }
     }

@@ -56,6 +56,14 @@ public:
         return here();
     }
 
+    int code_version(const void* kernel, int& version) override {
+        here();
+        cudaFuncAttributes attributes{};
+        const cudaError_t result = cudaFuncGetAttributes(&attributes, kernel);
+        version = attributes.ptxVersion;
+        return result;
+    }
+
     int allocate(void*& memory, std::size_t bytes) override {
         const int result = here();
         return result != 0 ? result : cudaMalloc(&memory, bytes);

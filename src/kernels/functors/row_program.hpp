@@ -97,8 +97,8 @@ struct RowProgram {
         const bool brings = p < begin[part + 1] - begin[part] && thread < words;
         std::uint32_t word = 0;
         if (brings) {
-            std::memcpy(&word, reinterpret_cast<const std::byte*>(steps + begin[part] + p) + own_byte,
-                        sizeof word);
+            const auto* from = reinterpret_cast<const std::byte*>(steps + begin[part] + p) + own_byte;
+            std::memcpy(&word, __builtin_assume_aligned(from, sizeof word), sizeof word);
         }
         if (p == 0) {
             local.rows = rows();
@@ -119,7 +119,8 @@ struct RowProgram {
             }
         }
         if (brings) {
-            std::memcpy(reinterpret_cast<std::byte*>(&shared.step[p % 2]) + own_byte, &word, sizeof word);
+            auto* to = reinterpret_cast<std::byte*>(&shared.step[p % 2]) + own_byte;
+            std::memcpy(__builtin_assume_aligned(to, sizeof word), &word, sizeof word);
         }
     }
     // Whether all parts meet after a phase.
@@ -133,8 +134,9 @@ private:
         template <class F>
         TETHER_HD void operator()(const F& f) const {
             static_assert(sizeof(F) <= sizeof(RowStep::functor) && alignof(F) <= 16);
+            const F own = f; // not in shared memory: else its numbers are read again after every store
             for (Index i = from; i < to; i += threads) {
-                f(i);
+                own(i);
             }
         }
     };
