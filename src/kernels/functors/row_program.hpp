@@ -134,9 +134,8 @@ private:
         template <class F>
         TETHER_HD void operator()(const F& f) const {
             static_assert(sizeof(F) <= sizeof(RowStep::functor) && alignof(F) <= 16);
-            const F own = f; // not in shared memory: else its numbers are read again after every store
             for (Index i = from; i < to; i += threads) {
-                own(i);
+                f(i);
             }
         }
     };
