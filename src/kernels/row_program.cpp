@@ -86,11 +86,11 @@ void add_phases(const std::vector<const TileChunks<T>*>& tiles, std::vector<RowS
         if (p < count && chunks[p]) {
             phase.fetch = chunks[p]->fetch;
         }
-        phase.fetch_to = static_cast<std::int32_t>(p % RowTile<T>::halts);
+        phase.fetch_to = static_cast<std::int32_t>(p % RowTile<T>::places);
         phase.waits_for_all = ahead == 1 ? 1 : 0;
         if (p >= ahead && p - ahead < count && chunks[p - ahead]) {
             const Chunk<T>& chunk = *chunks[p - ahead];
-            phase.add_from = static_cast<std::int32_t>((p - ahead) % RowTile<T>::halts);
+            phase.add_from = static_cast<std::int32_t>((p - ahead) % RowTile<T>::places);
             phase.adds = chunk.fetch.k;
             phase.begins = chunk.first ? 1 : 0;
             phase.deposits = chunk.last ? 1 : 0;

@@ -2,7 +2,7 @@
 // chain of fused multiply-adds over the terms, then k, whatever the number of rows.
 //
 // In exact precision a block of 128 threads makes 64 rows x 64 columns (32 x 64 in double), each thread 8 x 4
-// numbers, so that it adds ten times for every number that it brings; 32 steps of the inner dimension travel
+// numbers, so that it adds 32 times for every number that it brings; 32 steps of the inner dimension travel
 // to one half of shared memory (device/async_copy.hpp) while the other half is added.
 #pragma once
 

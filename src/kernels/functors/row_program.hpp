@@ -17,7 +17,7 @@ struct RowTile {
     static constexpr int threads = 128, warps = 4;
     static constexpr int rows = 16, columns = 32;
     static constexpr int depth = sizeof(T) == 4 ? 64 : 16; // of the inner dimension in one go
-    static constexpr int halts = 3;                        // places in shared memory that are filled in turn
+    static constexpr int places = 3;                       // places in shared memory that are filled in turn
 };
 
 // Up to `depth` steps of the inner dimension of one tile.
@@ -53,8 +53,8 @@ struct RowProductPhase {
 template <class T>
 struct RowProductShared {
     using Tile = RowTile<T>;
-    T a[Tile::halts][Tile::depth][Tile::rows];
-    T b[Tile::halts][Tile::depth][Tile::columns];
+    T a[Tile::places][Tile::depth][Tile::rows];
+    T b[Tile::places][Tile::depth][Tile::columns];
     T partial[Tile::warps][Tile::rows][Tile::columns];
 };
 struct NoRowProducts {};
