@@ -133,6 +133,24 @@ private:
     std::vector<std::pair<std::size_t, std::size_t>> crossings_; // (to, from): levels the parts meet between
 };
 
+// "segment_sum + 4 bilinear + gate": for profiles.
+std::string summary(const std::vector<std::string>& operations) {
+    std::vector<std::pair<std::string, int>> counts;
+    for (const std::string& name : operations) {
+        const auto known = std::ranges::find(counts, name, &std::pair<std::string, int>::first);
+        if (known != counts.end()) {
+            ++known->second;
+        } else {
+            counts.emplace_back(name, 1);
+        }
+    }
+    std::string all;
+    for (const auto& [name, count] : counts) {
+        all += (all.empty() ? "" : " + ") + (count > 1 ? std::to_string(count) + " " : "") + name;
+    }
+    return all;
+}
+
 } // namespace
 
 template <class T>
@@ -162,7 +180,7 @@ std::vector<device::Launch> DeviceExecutor<T>::product_then(const std::vector<st
 template <class T>
 std::vector<device::Launch> DeviceExecutor<T>::row_program(const std::vector<std::size_t>& branch) {
     Levels<T> levels(program_);
-    std::string name;
+    std::vector<std::string> operations;
     Index most_items = 1;
     Index block_rows = product_rows;
     bool products = false;
@@ -178,7 +196,7 @@ std::vector<device::Launch> DeviceExecutor<T>::row_program(const std::vector<std
                 block_rows = std::min(block_rows, std::max<Index>(1, product_rows / p.rows.times));
             }
         }
-        name += (name.empty() ? "" : " + ") + std::string(program_.nodes[n].op->name());
+        operations.emplace_back(program_.nodes[n].op->name());
         levels.add(n, work_[n] == DeviceWork::elementwise, launches, std::move(of_node));
     }
     const auto& info =
@@ -199,7 +217,7 @@ std::vector<device::Launch> DeviceExecutor<T>::row_program(const std::vector<std
     const auto* steps = memory_.constants(std::span<const kernels::RowStep>(tables.steps));
     const auto* then = memory_.constants(std::span<const kernels::RowStep>(tables.then));
     device::LaunchList list;
-    list.name(std::move(name));
+    list.name(summary(operations));
     kernels::append_row_program<T>(list, shape, tables, steps, then);
     return list.take();
 }
