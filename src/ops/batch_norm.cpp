@@ -114,21 +114,33 @@ public:
     template <class T>
     void record(DeviceRun<T>& r) const {
         const Index columns = r.in_columns(0);
-        double* sums = nullptr;
+        const Index width = 2 * columns + 1;
+        const double* sums = nullptr;
+        Index lanes = 1;
         if (options_.training) {
-            sums = r.memory->template scratch<double>(2 * columns + 1);
-            r.template sum_over_lanes<32, double>(r.lanes(r.input(0).extent), 2 * columns + 1,
-                                                  kernels::BatchMomentLeaf<T>{r.in(0), columns},
-                                                  kernels::PutTotal<double>{sums});
-            r.list->exchange(sums, 2 * columns + 1);
+            const kernels::LaneRows rows = r.lanes(r.input(0).extent);
+            auto* partial = r.memory->template scratch<double>(rows.lanes * width);
+            const kernels::LaneSums<double, kernels::BatchMomentLeaf<T>, 32> leaves{
+                rows, width, {r.in(0), columns}, partial};
+            r.list->team(leaves.blocks(), leaves);
+            sums = partial;
+            lanes = rows.lanes;
+            if (!r.alone) { // over all devices, as one lane
+                auto* total = r.memory->template scratch<double>(width);
+                r.list->each(width, kernels::LaneTotals<double, kernels::PutTotal<double>>{
+                                        partial, lanes, width, {total}});
+                r.list->exchange(total, width);
+                sums = total;
+                lanes = 1;
+            }
         }
         auto* scale = r.memory->template scratch<double>(2 * columns);
         const auto state = [&](int i) {
             return options_.training && r.commits_state && r.has_out(i) ? r.out(i) : nullptr;
         };
         r.list->each(columns, kernels::BatchNormColumn<T>{
-                                  sums, r.in(3), r.in(4), r.in(5), options_.eps, options_.momentum, columns,
-                                  scale, r.has_out(2) ? r.out(2) : nullptr, state(3),
+                                  sums, lanes, r.in(3), r.in(4), r.in(5), options_.eps, options_.momentum,
+                                  columns, scale, r.has_out(2) ? r.out(2) : nullptr, state(3),
                                   state(3) == nullptr ? nullptr : r.out(4), state(5)});
         if (r.has_out(0) || r.has_out(1)) {
             r.numbers(r.input(0), kernels::BatchNormNumbers<T>{r.in(0), r.in(1), r.in(2), scale, columns,
@@ -230,7 +242,7 @@ public:
         r.list->team(leaves.blocks(), leaves);
         r.list->each(
             width, kernels::BatchGradientTotals<T>{partial, lanes.lanes, columns, sums, r.out(1), r.out(2)});
-        if (training_) {
+        if (training_ && !r.alone) {
             r.list->exchange(sums, width);
         }
         if (r.has_out(0)) {

@@ -137,6 +137,7 @@ DeviceExecutor<T>::launches_of(std::size_t n, DeviceMemory& memory, DeferredSums
     r.memory = &memory;
     r.parameters = environment_.parameters;
     r.commits_state = environment_.commits_state;
+    r.alone = environment_.alone;
     r.precision = environment_.precision;
     r.inputs = {operands.data(), node.in.size()};
     r.outputs = {operands.data() + node.in.size(), node.out.size()};

@@ -111,6 +111,7 @@ DeviceEngine<T>::DeviceEngine(const Network& network, const methods::Method& met
                              .next_state = next_state_.data(),
                              .control = block_->template on_device<T>(block_->controls_at),
                              .commits_state = true,
+                             .alone = communicator.size() == 1,
                              .precision = settings.precision,
                              .products_apart = settings.fills_devices,
                              .bucket_elements = bucket_elements(network.trained_size(), communicator.size()),

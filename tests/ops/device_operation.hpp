@@ -10,8 +10,8 @@ namespace tether::test {
 // `spare`: rows of capacity beyond those of the batch.
 template <class T>
 OperationResult<T> run_on_device(device::Backend& backend, const RecordedOperation& op, const Batch& batch,
-                                 const OperationNumbers<T>& numbers, Index spare,
-                                 bool products_apart = false) {
+                                 const OperationNumbers<T>& numbers, Index spare, bool products_apart = false,
+                                 bool alone = false) {
     BatchPart<T> part = make_part<T>(batch, 0, batch.lanes.size());
     part.field.resize(op.program.fields.size());
     for (const ValueInfo& v : op.program.values) {
@@ -41,6 +41,7 @@ OperationResult<T> run_on_device(device::Backend& backend, const RecordedOperati
                                 .state = state.data(),
                                 .next_state = next_state.data(),
                                 .control = control.data(),
+                                .alone = alone,
                                 .products_apart = products_apart});
     std::array<Index, axis_count> rows{};
     for (std::size_t a = 0; a < rows.size(); ++a) {

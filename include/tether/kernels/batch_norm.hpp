@@ -38,11 +38,12 @@ struct BatchGradientLeaf {
     }
 };
 
-// Mean and s of a column from the batch's sums, or from the running statistics (sums null); renews these
-// where there is a place for them.
+// Mean and s of a column from the sums of the batch's lanes (one: of all of them), or from the running
+// statistics (sums null); renews these where there is a place for them.
 template <class T>
 struct BatchNormColumn {
-    const double* sums; // [2 columns + 1]
+    const double* sums; // [lanes x (2 columns + 1)]
+    Index lanes;
     const T *mean, *variance, *batches;
     double eps, momentum;
     Index columns;
@@ -55,9 +56,9 @@ struct BatchNormColumn {
             m = static_cast<double>(mean[c]);
             v = static_cast<double>(variance[c]);
         } else {
-            const double count = sums[2 * columns];
-            m = sums[c] / count;
-            v = sums[columns + c] / count - m * m;
+            const double count = total(2 * columns);
+            m = total(c) / count;
+            v = total(columns + c) / count - m * m;
             v = v < 0 ? 0 : v;
             if (next_mean != nullptr) {
                 const double unbiased = v * count / (count - 1 > 1 ? count - 1 : 1);
@@ -75,6 +76,11 @@ struct BatchNormColumn {
         if (s != nullptr) {
             s[c] = static_cast<T>(scale[columns + c]);
         }
+    }
+
+private:
+    [[nodiscard]] TETHER_HD double total(Index i) const {
+        return tree_over_lanes(sums + i, lanes, 2 * columns + 1);
     }
 };
 

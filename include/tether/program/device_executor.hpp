@@ -27,6 +27,7 @@ struct DeviceEnvironment {
     T* next_state = nullptr;
     const T* control = nullptr;
     bool commits_state = true;
+    bool alone = false; // no other device shares the batch: nothing is exchanged
     kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // of matrix products
     // Products of several rows are launches of their own, in large tiles: for batches that fill a device.
     // Else, and only in exact precision, they are steps of programs over rows (kernels/row_program.hpp). The

@@ -115,6 +115,7 @@ struct DeviceRun {
     DeviceMemory* memory = nullptr;
     const T* parameters = nullptr; // the flat vector (weights need no packing here)
     bool commits_state = true;
+    bool alone = false; // sums over all devices are those of this one
     kernels::ProductPrecision precision = kernels::ProductPrecision::exact; // of matrix products
     std::vector<kernels::RowProduct<T>>* row_products = nullptr; // where products go that may be steps
     DeferredSums<T>* deferred = nullptr; // where the outputs of the node may wait for the end of the part
