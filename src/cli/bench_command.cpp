@@ -42,6 +42,8 @@ void print_json(const run::BenchmarkResult& r) {
     j["launches_per_step"] = r.launches_per_step; // of a device; the cores have none
     j["stages_per_step"] = r.stages;
     j["levels_per_step"] = r.levels;
+    j["phases_per_step"] = r.phases;
+    j["product_phases_per_step"] = r.product_phases;
     j["graph_replays_per_step"] = r.replays_per_step;
     j["host_syncs_per_step"] = r.waits_per_step;
     fmt::print("{}\n", j.dump(2));
@@ -65,10 +67,11 @@ void print_table(const run::BenchmarkResult& r) {
     fmt::print("floor        {:8.3f} ms; step / floor {:.2f}\n", r.floor_ms(), r.over_floor());
     fmt::print("arena        {:8.1f} MB; {:.2f} allocations per step\n", r.arena_mb, r.allocations_per_step);
     if (r.device != "cpu") {
-        fmt::print(
-            "device       {}: {:.1f} launches in {} stages of together {} levels, {:.1f} graph replays "
-            "and {:.1f} waits of the host per step\n",
-            r.device, r.launches_per_step, r.stages, r.levels, r.replays_per_step, r.waits_per_step);
+        fmt::print("device       {}: {:.1f} launches in {} stages of together {} levels and {} phases ({} "
+                   "of products), {:.1f} graph replays "
+                   "and {:.1f} waits of the host per step\n",
+                   r.device, r.launches_per_step, r.stages, r.levels, r.phases, r.product_phases,
+                   r.replays_per_step, r.waits_per_step);
     }
     for (const auto& [name, count] : r.launch_counts) {
         fmt::print("{:6} launches  {}\n", count, name);

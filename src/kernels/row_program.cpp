@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <span>
 
 namespace tether::kernels {
 namespace {
@@ -105,6 +106,19 @@ void add_phases(const std::vector<const TileChunks<T>*>& tiles, std::vector<RowS
     }
 }
 
+device::LaunchSteps steps_of(const RowTables& tables, int parts) {
+    device::LaunchSteps steps{parts > 1 ? tables.meetings + 1 : 1, 0, 0};
+    for (std::size_t q = 0; q < static_cast<std::size_t>(parts); ++q) {
+        const auto of_part = std::span(tables.steps)
+                                 .subspan(static_cast<std::size_t>(tables.begin[q]),
+                                          static_cast<std::size_t>(tables.begin[q + 1] - tables.begin[q]));
+        steps.phases = std::max(steps.phases, static_cast<long>(of_part.size()));
+        steps.product_phases = std::max<long>(steps.product_phases,
+                                              std::ranges::count(of_part, RowStep::product, &RowStep::kind));
+    }
+    return steps;
+}
+
 } // namespace
 
 template <class T>
@@ -159,7 +173,7 @@ void append_row_program(device::LaunchList& list, const RowProgramShape& shape, 
         RowProgram<T, products> program{shape.rows, shape.block_rows, steps, then, shape.parts, {}};
         std::ranges::copy(tables.begin, program.begin);
         list.team(blocks, program);
-        list.mark_levels(shape.parts > 1 ? tables.meetings + 1 : 1);
+        list.mark_steps(steps_of(tables, shape.parts));
     };
     if (tables.has_products) {
         append.template operator()<true>();

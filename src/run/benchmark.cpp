@@ -220,7 +220,9 @@ void time_steps(Setup& setup, const BenchmarkOptions& options, parallel::Communi
         result.gflop_executed = on_device->executor().flop() * static_cast<double>(lanes.ranks()) * 1e-9;
         const DeviceSteps steps = on_device->stages();
         result.stages = steps.stages;
-        result.levels = steps.levels;
+        result.levels = steps.within.levels;
+        result.phases = steps.within.phases;
+        result.product_phases = steps.within.product_phases;
         if (options.profile) {
             const std::map<std::string, long> counts = on_device->launches();
             result.launch_counts.assign(counts.begin(), counts.end());

@@ -240,7 +240,9 @@ DeviceSteps DeviceEngine<T>::stages() const {
     DeviceSteps all;
     for (const device::LaunchList* list : {&executor_->list(), &tasks_, &after_}) { // buckets: beside
         all.stages += static_cast<long>(list->waves());
-        all.levels += list->levels();
+        const device::LaunchSteps steps = list->steps();
+        all.within = {all.within.levels + steps.levels, all.within.phases + steps.phases,
+                      all.within.product_phases + steps.product_phases};
     }
     return all;
 }

@@ -27,7 +27,6 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <span>
 #include <string>
 #include <type_traits>
 #include <typeindex>
@@ -36,6 +35,12 @@
 namespace tether::device {
 
 constexpr int most_parts = 8; // of a team: the largest cluster that every device with clusters has
+
+// What of a launch waits for each other: levels, between which parts meet; phases of its longest block, where
+// that is known, and how many of them make products.
+struct LaunchSteps {
+    long levels = 1, phases = 0, product_phases = 0;
+};
 
 struct Launch {
     enum class Shape : unsigned char { each, team, exchange };
@@ -47,7 +52,7 @@ struct Launch {
     Index items = 0;        // each: calls at capacity; team: blocks
     int threads = 0;        // team: of a block
     int parts = 1;          // team: blocks that meet
-    int levels = 1;         // that wait for each other within it
+    LaunchSteps steps;      // that wait for each other within it
     double* sums = nullptr; // exchange: [items]
     bool beside = false;    // of the same wave as the launch before
     // each: item i belongs to row i / row_items of *axis_rows rows (without an axis: of `rows`); 0: the items
@@ -220,9 +225,9 @@ public:
             launches_.back().elementwise = true;
         }
     }
-    void mark_levels(int levels) {
+    void mark_steps(const LaunchSteps& steps) {
         if (!launches_.empty()) {
-            launches_.back().levels = levels;
+            launches_.back().steps = steps;
         }
     }
     void mark_beside() {
@@ -267,15 +272,21 @@ public:
         return static_cast<std::size_t>(std::ranges::count(launches_, false, &Launch::beside));
     }
 
-    // The same, counting what waits within a launch.
-    [[nodiscard]] long levels() const {
-        long levels = 0;
+    // The same, counting what waits within a launch: of each wave its longest.
+    [[nodiscard]] LaunchSteps steps() const {
+        LaunchSteps all{0, 0, 0};
         for (std::size_t begin = 0, end = 0; begin < size(); begin = end) {
             end = wave_end(begin, size());
-            levels += std::ranges::max(std::span(launches_).subspan(begin, end - begin), {}, &Launch::levels)
-                          .levels;
+            LaunchSteps most;
+            for (std::size_t i = begin; i < end; ++i) {
+                const LaunchSteps& s = launches_[i].steps;
+                most = {std::max(most.levels, s.levels), std::max(most.phases, s.phases),
+                        std::max(most.product_phases, s.product_phases)};
+            }
+            all = {all.levels + most.levels, all.phases + most.phases,
+                   all.product_phases + most.product_phases};
         }
-        return levels;
+        return all;
     }
 
 private:

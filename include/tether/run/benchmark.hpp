@@ -42,8 +42,9 @@ struct BenchmarkResult {
     double arena_mb = 0, allocations_per_step = 0;
     std::string device;                                                     // what trained, in words
     double launches_per_step = 0, replays_per_step = 0, waits_per_step = 0; // of a device
-    long stages = 0; // of a device: waves of launches that wait for each other, in a step
-    long levels = 0; // the same, counting what waits within a launch
+    long stages = 0;                     // of a device: waves of launches that wait for each other, in a step
+    long levels = 0;                     // the same, counting where parts of teams meet within a launch
+    long phases = 0, product_phases = 0; // of programs over rows, one after the other
     std::vector<std::pair<std::string, long>> launch_counts; // per step, by operation (with profile)
     Index steps_per_epoch = 0, evaluated = 0;                // samples of validation and test
     bool branches = false;                 // evaluations are of two networks, projected and relaxed

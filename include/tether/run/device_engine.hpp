@@ -19,9 +19,10 @@ namespace tether::run {
 template <class T>
 struct DeviceControlBlock;
 
-// What of a step waits for each other: launches, and levels of all of them (kernels/row_program.hpp).
+// What of a step waits for each other: launches, and what does within them (kernels/row_program.hpp).
 struct DeviceSteps {
-    long stages = 0, levels = 0;
+    long stages = 0;
+    device::LaunchSteps within{0, 0, 0};
 };
 
 template <class T>
