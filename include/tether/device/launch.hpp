@@ -230,11 +230,6 @@ public:
             launches_.back().steps = steps;
         }
     }
-    void mark_beside() {
-        if (launches_.size() > 1) {
-            launches_.back().beside = true;
-        }
-    }
     // In waves as they are; or as one, with nothing in it that depends on anything else of it.
     void append(std::vector<Launch> launches) {
         for (Launch& launch : launches) {
